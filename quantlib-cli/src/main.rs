@@ -1,0 +1,3 @@
+//! The `quantlib` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Model families, declared: names, hyper-parameters and tensor expressions.

@@ -1,0 +1,79 @@
+//! Interleaved block formats (ggml's): one file a format, one registry.
+//!
+//! A format is a layout struct, a decoder and an encoder, joined by [`BlockFormat`]. The scalar
+//! functions named `_ref` define the bytes; whatever is faster must equal them.
+
+mod plain;
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use bytemuck::Pod;
+
+/// One block format: its layout and the scalar reference of both directions.
+///
+/// Encoders get whole rows because some formats weigh a block against its whole row. `importance`
+/// has one weight for every column. Lengths are checked before these are called: `rows` is a whole
+/// number of rows of `cols` elements, `cols` a whole number of blocks.
+trait BlockFormat {
+    const DTYPE: DType;
+
+    /// The bytes of one block; alignment 1, so that any byte slice can be viewed as blocks.
+    type Block: Pod;
+
+    /// Writes the elements of `blocks` to `out`.
+    fn decode(blocks: &[Self::Block], out: &mut [f32]);
+
+    /// Encodes `rows` into `out`.
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]);
+}
+
+/// The functions of one format, with the block type erased. Look one up with [`codec`].
+pub(crate) struct Codec {
+    decode: fn(&[u8], &mut [f32]),
+    encode: fn(&[f32], usize, Option<&[f32]>, &mut [u8]),
+}
+
+impl Codec {
+    const fn of<F: BlockFormat>() -> Self {
+        assert!(size_of::<F::Block>() == F::DTYPE.block_bytes());
+        assert!(align_of::<F::Block>() == 1);
+        Self {
+            decode: |data, out| F::decode(bytemuck::cast_slice(data), out),
+            encode: |rows, cols, importance, out| {
+                F::encode(rows, cols, importance, bytemuck::cast_slice_mut(out));
+            },
+        }
+    }
+
+    /// Decodes whole blocks. Panics if the lengths do not belong together: callers check.
+    pub(crate) fn decode(&self, data: &[u8], out: &mut [f32]) {
+        (self.decode)(data, out);
+    }
+
+    /// Encodes whole rows. Panics if the lengths do not belong together: callers check.
+    pub(crate) fn encode(
+        &self,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [u8],
+    ) {
+        (self.encode)(rows, cols, importance, out);
+    }
+}
+
+/// The codec of a type; `unsupported` for types that have none (integers, f64).
+pub(crate) fn codec(dtype: DType) -> Result<&'static Codec> {
+    macro_rules! registry {
+        ($($format:ty),* $(,)?) => {
+            match dtype {
+                $(<$format as BlockFormat>::DTYPE => {
+                    static CODEC: Codec = Codec::of::<$format>();
+                    Ok(&CODEC)
+                })*
+                _ => Err(Error::unsupported(format!("{dtype} tensors can be copied, but not encoded or decoded"))),
+            }
+        };
+    }
+    registry![plain::F32, plain::F16, plain::BF16]
+}

@@ -1,0 +1,269 @@
+//! Tensors in memory: checked, parallel encoding and decoding over the block codecs.
+
+use crate::block;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::parallel;
+use crate::tensor::{Floats, QuantizedTensor};
+use rayon::prelude::*;
+
+/// What to do with NaN and infinite elements, for which ggml's encoders define nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NonFinite {
+    /// Refuse, naming the row and the column.
+    #[default]
+    Refuse,
+    /// Encode them as zeros.
+    Zero,
+}
+
+/// How to encode or decode; the default is right for most.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CodecOptions {
+    /// Number of threads; 0 means all.
+    pub threads: usize,
+    /// What to do with NaN and infinite elements when encoding to a quantized type.
+    pub non_finite: NonFinite,
+}
+
+/// Elements that one thread takes at a time: enough to amortize the hand-over, little enough for L2.
+const CHUNK: usize = 1 << 15;
+
+/// Encodes rows of `cols` elements, as ggml's reference quantizer does, bit for bit.
+///
+/// `importance` holds one positive weight a column (shape `(cols,)`), or one for every column of
+/// every expert (shape `(experts, cols)`, where the rows divide evenly among the experts).
+///
+/// # Errors
+/// `misuse` if `src` is no whole number of rows, a row is no whole number of blocks, or the
+/// importance has another length; `unsupported` if the type has no encoder.
+///
+/// ```
+/// use quantlib::DType;
+/// let weights: Vec<f32> = (0..512).map(|i| (i as f32).sin()).collect();
+/// let q = quantlib::quantize(&weights, 256, DType::BF16, None)?;
+/// assert_eq!((q.shape(), q.nbytes()), (&[2, 256][..], 1024));
+/// # Ok::<(), quantlib::Error>(())
+/// ```
+pub fn quantize(
+    src: &[f32],
+    cols: usize,
+    dtype: DType,
+    importance: Option<&[f32]>,
+) -> Result<QuantizedTensor> {
+    let rows = whole_rows(src.len(), cols)?;
+    let mut data = vec![0; rows * dtype.row_bytes(cols)?];
+    quantize_into(
+        src.into(),
+        cols,
+        dtype,
+        importance,
+        &CodecOptions::default(),
+        &mut data,
+    )?;
+    QuantizedTensor::new(dtype, vec![rows, cols], data)
+}
+
+/// [`quantize`] into a buffer of the caller's, from f32, f16 or bf16.
+///
+/// # Errors
+/// Those of [`quantize`], and `misuse` if `dst` has not exactly the encoded length.
+pub fn quantize_into(
+    src: Floats<'_>,
+    cols: usize,
+    dtype: DType,
+    importance: Option<&[f32]>,
+    options: &CodecOptions,
+    dst: &mut [u8],
+) -> Result<()> {
+    let rows = whole_rows(src.len(), cols)?;
+    let row_bytes = dtype.row_bytes(cols)?;
+    if dst.len() != rows * row_bytes {
+        return Err(Error::misuse(format!(
+            "the output of {rows} rows takes {} bytes, but the buffer has {}",
+            rows * row_bytes,
+            dst.len()
+        )));
+    }
+    block::codec(dtype)?;
+    let experts = experts(rows, cols, dtype, importance)?;
+    if rows == 0 || cols == 0 {
+        return Ok(());
+    }
+    let rows_per_expert = rows / experts;
+    let encode = |first: usize, out: &mut [u8], scratch: &mut Vec<f32>| {
+        encode_rows(
+            src,
+            cols,
+            dtype,
+            importance,
+            options,
+            first,
+            rows_per_expert,
+            out,
+            scratch,
+        )
+    };
+    let chunk_rows = (CHUNK / cols).max(1);
+    let threads = parallel::resolve_threads(options.threads);
+    if threads == 1 || rows <= chunk_rows {
+        let mut scratch = Vec::new();
+        return dst
+            .chunks_mut(chunk_rows * row_bytes)
+            .enumerate()
+            .try_for_each(|(i, out)| encode(i * chunk_rows, out, &mut scratch));
+    }
+    parallel::pool(threads)?.install(|| {
+        dst.par_chunks_mut(chunk_rows * row_bytes)
+            .enumerate()
+            .try_for_each_init(Vec::new, |scratch, (i, out)| {
+                encode(i * chunk_rows, out, scratch)
+            })
+    })
+}
+
+/// Encodes as many rows as `out` holds, from row `first`, each with its expert's importance.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one inner step of `quantize_into`, split for length"
+)]
+fn encode_rows(
+    src: Floats<'_>,
+    cols: usize,
+    dtype: DType,
+    importance: Option<&[f32]>,
+    options: &CodecOptions,
+    first: usize,
+    rows_per_expert: usize,
+    out: &mut [u8],
+    scratch: &mut Vec<f32>,
+) -> Result<()> {
+    let codec = block::codec(dtype)?;
+    let row_bytes = dtype.row_bytes(cols)?;
+    let end = first + out.len() / row_bytes;
+    let mut row = first;
+    while row < end {
+        let expert = row / rows_per_expert;
+        let stop = end.min((expert + 1) * rows_per_expert);
+        let weights = importance.map(|w| {
+            if w.len() == cols {
+                w
+            } else {
+                &w[expert * cols..][..cols]
+            }
+        });
+        let mut zeroed = Vec::new();
+        let mut x = src.slice(row * cols, stop * cols).widen(scratch);
+        if dtype.is_quantized()
+            && let Some(at) = x.iter().position(|v| !v.is_finite())
+        {
+            match options.non_finite {
+                NonFinite::Refuse => return Err(not_finite(x[at], row + at / cols, at % cols)),
+                NonFinite::Zero => {
+                    zeroed.extend(x.iter().map(|v| if v.is_finite() { *v } else { 0.0 }));
+                    x = &zeroed;
+                }
+            }
+        }
+        let bytes = (row - first) * row_bytes..(stop - first) * row_bytes;
+        codec.encode(x, cols, weights, &mut out[bytes]);
+        row = stop;
+    }
+    Ok(())
+}
+
+fn not_finite(value: f32, row: usize, col: usize) -> Error {
+    Error::misuse(format!(
+        "row {row}, column {col} is {value}, which no quantized type can hold; repair the weights, or ask for zeros in place of such values"
+    ))
+}
+
+fn whole_rows(len: usize, cols: usize) -> Result<usize> {
+    match len.checked_div(cols) {
+        Some(rows) if rows * cols == len => Ok(rows),
+        None if len == 0 => Ok(0),
+        _ => Err(Error::misuse(format!(
+            "{len} elements are no whole number of rows of {cols}"
+        ))),
+    }
+}
+
+/// The number of experts that the importance speaks of; 1 without importance.
+fn experts(rows: usize, cols: usize, dtype: DType, importance: Option<&[f32]>) -> Result<usize> {
+    let Some(weights) = importance else {
+        return Ok(1);
+    };
+    if let Some(at) = weights.iter().position(|w| !w.is_finite()) {
+        return Err(Error::misuse(format!(
+            "importance weight {at} is {}, not a finite number",
+            weights[at]
+        )));
+    }
+    match weights.len().checked_div(cols) {
+        Some(experts)
+            if experts > 0 && experts * cols == weights.len() && rows.is_multiple_of(experts) =>
+        {
+            Ok(experts)
+        }
+        _ => Err(Error::misuse(format!(
+            "importance for {dtype} rows of {cols} columns needs {cols} weights, or that many for each expert of {rows} rows, but {} were given",
+            weights.len()
+        ))),
+    }
+}
+
+/// Decodes blocks to f32, bit-identical to ggml's reference.
+///
+/// # Errors
+/// `misuse` if `data` is no whole number of blocks, `unsupported` if the type has no decoder.
+pub fn dequantize(data: &[u8], dtype: DType) -> Result<Vec<f32>> {
+    let blocks = whole_blocks(data.len(), dtype)?;
+    let mut out = vec![0.0; blocks * dtype.block_len()];
+    dequantize_into(data, dtype, &CodecOptions::default(), &mut out)?;
+    Ok(out)
+}
+
+/// [`dequantize`] into a buffer of the caller's.
+///
+/// # Errors
+/// Those of [`dequantize`], and `misuse` if `out` has not exactly the decoded length.
+pub fn dequantize_into(
+    data: &[u8],
+    dtype: DType,
+    options: &CodecOptions,
+    out: &mut [f32],
+) -> Result<()> {
+    let blocks = whole_blocks(data.len(), dtype)?;
+    if out.len() != blocks * dtype.block_len() {
+        return Err(Error::misuse(format!(
+            "{blocks} blocks of {dtype} hold {} elements, but the output has {}",
+            blocks * dtype.block_len(),
+            out.len()
+        )));
+    }
+    let codec = block::codec(dtype)?;
+    let chunk = (CHUNK / dtype.block_len()).max(1);
+    let threads = parallel::resolve_threads(options.threads);
+    if threads == 1 || blocks <= chunk {
+        codec.decode(data, out);
+        return Ok(());
+    }
+    parallel::pool(threads)?.install(|| {
+        out.par_chunks_mut(chunk * dtype.block_len())
+            .zip(data.par_chunks(chunk * dtype.block_bytes()))
+            .for_each(|(out, data)| codec.decode(data, out));
+    });
+    Ok(())
+}
+
+fn whole_blocks(len: usize, dtype: DType) -> Result<usize> {
+    if len.is_multiple_of(dtype.block_bytes()) {
+        Ok(len / dtype.block_bytes())
+    } else {
+        Err(Error::misuse(format!(
+            "{len} bytes are no whole number of {dtype} blocks of {} bytes",
+            dtype.block_bytes()
+        )))
+    }
+}

@@ -1,0 +1,1 @@
+//! Containers, which know nothing of each other, and the dialects over them.

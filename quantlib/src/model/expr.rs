@@ -1,0 +1,330 @@
+//! Source expressions: where the values of an output tensor come from, as plain data.
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::model::reader::TensorInfo;
+use serde::{Deserialize, Serialize};
+
+/// The values of a tensor, in terms of input tensors.
+///
+/// "Rows" are all dimensions but the last, flattened. Expressions that only move elements keep the
+/// stored type; those that calculate do so in f32 and yield f32.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Expr {
+    /// An input tensor as it is stored.
+    Input(String),
+    /// The values rounded to another plain float type (nearest, ties to even).
+    Cast {
+        /// The values.
+        of: Box<Expr>,
+        /// The type to round to.
+        dtype: DType,
+    },
+    /// The same elements in the same order under another shape.
+    Reshape {
+        /// The values.
+        of: Box<Expr>,
+        /// The shape, of the same number of elements.
+        shape: Vec<usize>,
+    },
+    /// Tensors joined along their first dimension.
+    Concat(Vec<Expr>),
+    /// Part of a tensor along its first dimension.
+    Slice {
+        /// The values.
+        of: Box<Expr>,
+        /// First index kept.
+        start: usize,
+        /// Number of indices kept.
+        len: usize,
+    },
+    /// Rows seen as a grid of `view` (whose product is the number of rows), with the last two
+    /// dimensions of the grid swapped: how rotary heads change between layouts.
+    SwapRows {
+        /// The values.
+        of: Box<Expr>,
+        /// The grid.
+        view: [usize; 3],
+    },
+    /// Every dimension reordered: output dimension `i` is input dimension `axes[i]`.
+    Transpose {
+        /// The values.
+        of: Box<Expr>,
+        /// The order of dimensions.
+        axes: Vec<usize>,
+    },
+    /// A constant added to every element, in f32.
+    Add {
+        /// The values.
+        of: Box<Expr>,
+        /// What is added.
+        value: f32,
+    },
+    /// Values computed when the plan was made, such as rope factors; f32, row-major.
+    Values {
+        /// The shape.
+        shape: Vec<usize>,
+        /// The elements.
+        data: Vec<f32>,
+    },
+}
+
+/// Type and shape of an expression's values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// How the elements are stored.
+    pub dtype: DType,
+    /// Row-major.
+    pub shape: Vec<usize>,
+}
+
+impl Expr {
+    /// An input tensor as it is stored.
+    pub fn input(name: impl Into<String>) -> Self {
+        Self::Input(name.into())
+    }
+
+    /// The values rounded to `dtype`.
+    pub fn cast(self, dtype: DType) -> Self {
+        Self::Cast {
+            of: Box::new(self),
+            dtype,
+        }
+    }
+
+    /// The same elements under another shape.
+    pub fn reshape(self, shape: impl Into<Vec<usize>>) -> Self {
+        Self::Reshape {
+            of: Box::new(self),
+            shape: shape.into(),
+        }
+    }
+
+    /// Type and shape of the values. `lookup` knows the inputs.
+    ///
+    /// # Errors
+    /// `malformed` for a missing input or shapes that do not fit: the model is not what its
+    /// architecture says.
+    pub fn infer<'m>(&self, lookup: &dyn Fn(&str) -> Option<&'m TensorInfo>) -> Result<Typed> {
+        match self {
+            Self::Input(name) => {
+                let info = lookup(name).ok_or_else(|| {
+                    Error::malformed("the model lacks this tensor").in_tensor(name)
+                })?;
+                Ok(Typed {
+                    dtype: info.dtype,
+                    shape: info.shape.clone(),
+                })
+            }
+            Self::Cast { of, dtype } => {
+                let from = of.infer(lookup)?;
+                plain(&from)?;
+                Ok(Typed {
+                    dtype: *dtype,
+                    ..from
+                })
+            }
+            Self::Reshape { of, shape } => {
+                let from = of.infer(lookup)?;
+                let same_row = from.shape.last() == shape.last();
+                if product(&from.shape) != product(shape)
+                    || (from.dtype.is_quantized() && !same_row)
+                {
+                    return Err(misfit(format!("{:?} cannot become {shape:?}", from.shape)));
+                }
+                Ok(Typed {
+                    shape: shape.clone(),
+                    ..from
+                })
+            }
+            Self::Concat(parts) => infer_concat(parts, lookup),
+            Self::Slice { of, start, len } => {
+                let mut from = of.infer(lookup)?;
+                let fits = match from.shape.first() {
+                    Some(&dim) if from.shape.len() > 1 || !from.dtype.is_quantized() => {
+                        start.checked_add(*len).is_some_and(|end| end <= dim)
+                    }
+                    _ => false,
+                };
+                if !fits {
+                    return Err(misfit(format!(
+                        "{start}+{len} lies outside {:?}",
+                        from.shape
+                    )));
+                }
+                from.shape[0] = *len;
+                Ok(from)
+            }
+            Self::SwapRows { of, view } => {
+                let from = of.infer(lookup)?;
+                let rows = from.shape.split_last().map(|(_, outer)| product(outer));
+                if rows != Some(product(view)) {
+                    return Err(misfit(format!(
+                        "{view:?} are not the rows of {:?}",
+                        from.shape
+                    )));
+                }
+                Ok(from)
+            }
+            Self::Transpose { of, axes } => {
+                let from = of.infer(lookup)?;
+                plain_or_integer(&from)?;
+                let mut sorted = axes.clone();
+                sorted.sort_unstable();
+                if sorted.iter().copied().ne(0..from.shape.len()) {
+                    return Err(misfit(format!(
+                        "{axes:?} are not the axes of {:?}",
+                        from.shape
+                    )));
+                }
+                Ok(Typed {
+                    shape: axes.iter().map(|&a| from.shape[a]).collect(),
+                    ..from
+                })
+            }
+            Self::Add { of, .. } => {
+                let from = of.infer(lookup)?;
+                plain(&from)?;
+                Ok(Typed {
+                    dtype: DType::F32,
+                    ..from
+                })
+            }
+            Self::Values { shape, data } => {
+                if product(shape) != Some(data.len()) {
+                    return Err(misfit(format!("{} values for {shape:?}", data.len())));
+                }
+                Ok(Typed {
+                    dtype: DType::F32,
+                    shape: shape.clone(),
+                })
+            }
+        }
+    }
+
+    /// The names of the input tensors, in order of first use.
+    pub fn inputs(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.visit_inputs(&mut |name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        });
+        names
+    }
+
+    fn visit_inputs<'s>(&'s self, visit: &mut dyn FnMut(&'s str)) {
+        match self {
+            Self::Input(name) => visit(name),
+            Self::Concat(parts) => parts.iter().for_each(|part| part.visit_inputs(visit)),
+            Self::Cast { of, .. }
+            | Self::Reshape { of, .. }
+            | Self::Slice { of, .. }
+            | Self::SwapRows { of, .. }
+            | Self::Transpose { of, .. }
+            | Self::Add { of, .. } => of.visit_inputs(visit),
+            Self::Values { .. } => {}
+        }
+    }
+
+    /// The expression with every input replaced: how two plans become one.
+    pub fn substitute(&self, replace: &dyn Fn(&str) -> Expr) -> Expr {
+        let inner = |of: &Expr| Box::new(of.substitute(replace));
+        match self {
+            Self::Input(name) => replace(name),
+            Self::Cast { of, dtype } => Self::Cast {
+                of: inner(of),
+                dtype: *dtype,
+            },
+            Self::Reshape { of, shape } => Self::Reshape {
+                of: inner(of),
+                shape: shape.clone(),
+            },
+            Self::Concat(parts) => {
+                Self::Concat(parts.iter().map(|part| part.substitute(replace)).collect())
+            }
+            Self::Slice { of, start, len } => Self::Slice {
+                of: inner(of),
+                start: *start,
+                len: *len,
+            },
+            Self::SwapRows { of, view } => Self::SwapRows {
+                of: inner(of),
+                view: *view,
+            },
+            Self::Transpose { of, axes } => Self::Transpose {
+                of: inner(of),
+                axes: axes.clone(),
+            },
+            Self::Add { of, value } => Self::Add {
+                of: inner(of),
+                value: *value,
+            },
+            Self::Values { .. } => self.clone(),
+        }
+    }
+}
+
+fn infer_concat<'m>(
+    parts: &[Expr],
+    lookup: &dyn Fn(&str) -> Option<&'m TensorInfo>,
+) -> Result<Typed> {
+    let (first, rest) = parts
+        .split_first()
+        .ok_or_else(|| misfit("nothing to join".into()))?;
+    let mut joined = first.infer(lookup)?;
+    for part in rest {
+        let next = part.infer(lookup)?;
+        let fits = joined.dtype == next.dtype
+            && !joined.shape.is_empty()
+            && !next.shape.is_empty()
+            && joined.shape[1..] == next.shape[1..]
+            && (joined.shape.len() > 1 || !joined.dtype.is_quantized());
+        let sum = if fits {
+            joined.shape[0].checked_add(next.shape[0])
+        } else {
+            None
+        };
+        joined.shape[0] = sum.ok_or_else(|| {
+            misfit(format!(
+                "{} {:?} cannot be joined to {} {:?}",
+                next.dtype, next.shape, joined.dtype, joined.shape
+            ))
+        })?;
+    }
+    Ok(joined)
+}
+
+fn product(shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |product, &dim| product.checked_mul(dim))
+}
+
+fn plain(typed: &Typed) -> Result<()> {
+    if typed.dtype.is_plain_float() {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "cannot calculate with {} values",
+        typed.dtype
+    )))
+}
+
+fn plain_or_integer(typed: &Typed) -> Result<()> {
+    if !typed.dtype.is_quantized() {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "cannot transpose {} blocks",
+        typed.dtype
+    )))
+}
+
+fn misfit(what: String) -> Error {
+    Error::malformed(format!(
+        "the tensor's shape is not what its architecture says: {what}"
+    ))
+}

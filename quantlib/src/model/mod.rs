@@ -1,0 +1,13 @@
+//! What a model is, whatever file it comes from: named tensors plus a document.
+
+mod expr;
+mod importance;
+mod plan;
+mod reader;
+mod value;
+
+pub use expr::{Expr, Typed};
+pub use importance::ImportanceMatrix;
+pub use plan::{Edit, OutputTensor, Plan};
+pub use reader::{Model, Reader, TensorInfo};
+pub use value::{Array, Metadata, StringArray, Value};

@@ -1,0 +1,145 @@
+//! An opened model: headers are parsed, tensor bytes are read by position.
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::model::value::Metadata;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Name, type and row-major shape of a stored tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorInfo {
+    /// The name, as the file has it.
+    pub name: String,
+    /// How the elements are stored.
+    pub dtype: DType,
+    /// Row-major: the last dimension is contiguous.
+    pub shape: Vec<usize>,
+}
+
+impl TensorInfo {
+    /// Length in bytes. Readers checked that it fits.
+    pub fn nbytes(&self) -> usize {
+        self.dtype
+            .tensor_bytes(&self.shape)
+            .expect("the reader checked the shape")
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Reads the bytes of tensors; one implementation for each container. Threads share one reader.
+pub trait Reader: Send + Sync + std::fmt::Debug {
+    /// Fills `buf` with bytes of the tensor at `index` (in the order of [`Model::tensors`]), from
+    /// byte `offset` of it on, little-endian whatever the file's byte order.
+    fn read_at(&self, index: usize, offset: u64, buf: &mut [u8]) -> Result<()>;
+}
+
+/// An opened model: named tensors plus a document (whatever is no tensor).
+///
+/// Opening reads headers only; tensor bytes are read on demand.
+#[derive(Debug)]
+pub struct Model {
+    path: PathBuf,
+    format: &'static str,
+    tensors: Vec<TensorInfo>,
+    by_name: HashMap<String, usize>,
+    metadata: Metadata,
+    reader: Box<dyn Reader>,
+}
+
+impl Model {
+    /// Joins what a container's parser found. `malformed` if two tensors have the same name.
+    pub fn new(
+        path: impl Into<PathBuf>,
+        format: &'static str,
+        tensors: Vec<TensorInfo>,
+        metadata: Metadata,
+        reader: Box<dyn Reader>,
+    ) -> Result<Self> {
+        let path = path.into();
+        let mut by_name = HashMap::with_capacity(tensors.len());
+        for (index, tensor) in tensors.iter().enumerate() {
+            if by_name.insert(tensor.name.clone(), index).is_some() {
+                return Err(Error::malformed("there are two tensors of this name")
+                    .in_file(path)
+                    .in_tensor(&tensor.name));
+            }
+        }
+        Ok(Self {
+            path,
+            format,
+            tensors,
+            by_name,
+            metadata,
+            reader,
+        })
+    }
+
+    /// The file or folder that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The container: `"gguf"`, `"safetensors"`, `"huggingface"`.
+    pub fn format(&self) -> &'static str {
+        self.format
+    }
+
+    /// The tensors in file order.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// The index of a tensor in [`tensors`](Self::tensors).
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The tensor of this name.
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.index_of(name).map(|index| &self.tensors[index])
+    }
+
+    /// The metadata in file order: GGUF keys, or a safetensors header's strings.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Fills `buf` with bytes of a tensor from byte `offset` on.
+    ///
+    /// # Errors
+    /// `misuse` for a range outside the tensor, `io` or `malformed` if the file fails.
+    pub fn read_at(&self, index: usize, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let info = &self.tensors[index];
+        let end = offset.checked_add(buf.len() as u64);
+        if end.is_none_or(|end| end > info.nbytes() as u64) {
+            return Err(Error::misuse(format!(
+                "{} bytes at offset {offset} lie outside the tensor's {}",
+                buf.len(),
+                info.nbytes()
+            ))
+            .in_file(&self.path)
+            .in_tensor(&info.name));
+        }
+        self.reader
+            .read_at(index, offset, buf)
+            .map_err(|e| e.in_file(&self.path).in_tensor(&info.name))
+    }
+
+    /// All bytes of a tensor.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let index = self.index_of(name).ok_or_else(|| {
+            Error::misuse("there is no tensor of this name")
+                .in_file(&self.path)
+                .in_tensor(name)
+        })?;
+        let mut data = vec![0; self.tensors[index].nbytes()];
+        self.read_at(index, 0, &mut data)?;
+        Ok(data)
+    }
+}

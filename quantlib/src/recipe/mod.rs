@@ -1,0 +1,1 @@
+//! From a model and a wish to a plan: llama-quantize's mixtures and overrides.

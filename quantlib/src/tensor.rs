@@ -1,0 +1,216 @@
+//! Quantized tensors in memory: a shape, an encoding and its planes.
+
+use crate::codec;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// How a tensor is stored: in one plane of interleaved blocks, or in several planes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// One plane, `data`, of ggml blocks or plain elements.
+    Block(DType),
+}
+
+/// One of the byte arrays that an [`Encoding`] is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plane {
+    /// `"data"` for block formats.
+    pub name: &'static str,
+    /// Length in bytes.
+    pub bytes: usize,
+}
+
+impl Encoding {
+    /// The planes of a tensor of this shape, with their sizes.
+    pub fn planes(&self, shape: &[usize]) -> Result<Vec<Plane>> {
+        match self {
+            Self::Block(dtype) => Ok(vec![Plane {
+                name: "data",
+                bytes: dtype.tensor_bytes(shape)?,
+            }]),
+        }
+    }
+}
+
+/// Borrowed floats of one of the types that encoders read.
+#[derive(Clone, Copy, Debug)]
+pub enum Floats<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Half precision.
+    F16(&'a [half::f16]),
+    /// The upper half of single precision.
+    BF16(&'a [half::bf16]),
+}
+
+impl<'a> Floats<'a> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::F16(x) => x.len(),
+            Self::BF16(x) => x.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements from `start` up to `end`; panics if they are out of range.
+    pub(crate) fn slice(&self, start: usize, end: usize) -> Self {
+        match self {
+            Self::F32(x) => Self::F32(&x[start..end]),
+            Self::F16(x) => Self::F16(&x[start..end]),
+            Self::BF16(x) => Self::BF16(&x[start..end]),
+        }
+    }
+
+    /// The elements as f32: borrowed if they are f32 already, else widened into `scratch`.
+    pub(crate) fn widen<'s>(&self, scratch: &'s mut Vec<f32>) -> &'s [f32]
+    where
+        'a: 's,
+    {
+        use half::slice::HalfFloatSliceExt;
+        scratch.clear();
+        match self {
+            Self::F32(x) => return x,
+            Self::F16(x) => {
+                scratch.resize(x.len(), 0.0);
+                x.convert_to_f32_slice(scratch);
+            }
+            Self::BF16(x) => {
+                scratch.resize(x.len(), 0.0);
+                x.convert_to_f32_slice(scratch);
+            }
+        }
+        scratch
+    }
+}
+
+impl<'a> From<&'a [f32]> for Floats<'a> {
+    fn from(x: &'a [f32]) -> Self {
+        Self::F32(x)
+    }
+}
+
+impl<'a> From<&'a [half::f16]> for Floats<'a> {
+    fn from(x: &'a [half::f16]) -> Self {
+        Self::F16(x)
+    }
+}
+
+impl<'a> From<&'a [half::bf16]> for Floats<'a> {
+    fn from(x: &'a [half::bf16]) -> Self {
+        Self::BF16(x)
+    }
+}
+
+/// A borrowed tensor: bytes with the type and shape that give them meaning.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorView<'a> {
+    dtype: DType,
+    shape: &'a [usize],
+    data: &'a [u8],
+}
+
+impl<'a> TensorView<'a> {
+    /// Views `data` as a row-major tensor; `misuse` if the length does not fit the shape.
+    pub fn new(dtype: DType, shape: &'a [usize], data: &'a [u8]) -> Result<Self> {
+        let need = dtype.tensor_bytes(shape)?;
+        if data.len() != need {
+            return Err(Error::misuse(format!(
+                "a {dtype} tensor of shape {shape:?} has {need} bytes, but {} were given",
+                data.len()
+            )));
+        }
+        Ok(Self { dtype, shape, data })
+    }
+
+    /// How the elements are stored.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The row-major shape.
+    pub fn shape(&self) -> &'a [usize] {
+        self.shape
+    }
+
+    /// The bytes.
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// Decodes to f32; see [`dequantize`](crate::dequantize).
+    pub fn dequantize(&self) -> Result<Vec<f32>> {
+        codec::dequantize(self.data, self.dtype)
+    }
+}
+
+/// A quantized tensor that owns its bytes.
+///
+/// ```
+/// use quantlib::DType;
+/// let x: Vec<f32> = (0..64).map(|i| i as f32).collect();
+/// let q = quantlib::quantize(&x, 32, DType::F16, None)?;
+/// assert_eq!(q.shape(), [2, 32]);
+/// assert_eq!(q.dequantize()?, x);
+/// # Ok::<(), quantlib::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuantizedTensor {
+    dtype: DType,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl QuantizedTensor {
+    /// Takes bytes that are encoded already; `misuse` if the length does not fit the shape.
+    pub fn new(dtype: DType, shape: Vec<usize>, data: Vec<u8>) -> Result<Self> {
+        TensorView::new(dtype, &shape, &data)?;
+        Ok(Self { dtype, shape, data })
+    }
+
+    /// How the elements are stored.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The row-major shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The encoded bytes.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The encoded bytes, without a copy.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
+    /// Length in bytes.
+    pub fn nbytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// A borrowed view.
+    pub fn view(&self) -> TensorView<'_> {
+        TensorView {
+            dtype: self.dtype,
+            shape: &self.shape,
+            data: &self.data,
+        }
+    }
+
+    /// Decodes to f32; see [`dequantize`](crate::dequantize).
+    pub fn dequantize(&self) -> Result<Vec<f32>> {
+        self.view().dequantize()
+    }
+}
