@@ -4,19 +4,36 @@
 
 #![deny(unsafe_code)]
 
-// The floors, lowest first. A module imports only from floors below its own; a test checks it.
-pub mod arch; // 5
-mod block; // 1
-mod codec; // 2
-pub mod dtype; // 0
-pub mod error; // 0
-pub mod format; // 4
-pub mod io; // 0
+// The floors of docs/DESIGN.md: a module imports only from floors below its own, and
+// tests/layers.rs reads these headings to check it.
+
+// Floor 0
+pub mod dtype;
+pub mod error;
+pub mod io;
+mod parallel;
+
+// Floor 1
+mod block;
+
+// Floor 2
+mod codec;
+pub mod tensor;
+
+// Floor 3
+pub mod model;
+
+// Floor 4
+pub mod format;
+
+// Floor 5
+pub mod arch;
+
+// Floor 6
+pub mod recipe;
+
+// Floor 7
 pub mod job;
-pub mod model; // 3
-mod parallel; // 0
-pub mod recipe; // 6
-pub mod tensor; // 2 // 7
 
 pub use codec::{CodecOptions, NonFinite, dequantize, dequantize_into, quantize, quantize_into};
 pub use dtype::{DType, Precision};
