@@ -27,10 +27,13 @@ trait BlockFormat {
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]);
 }
 
+type Decode = fn(&[u8], &mut [f32]);
+type Encode = fn(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [u8]);
+
 /// The functions of one format, with the block type erased. Look one up with [`codec`].
 pub(crate) struct Codec {
-    decode: fn(&[u8], &mut [f32]),
-    encode: fn(&[f32], usize, Option<&[f32]>, &mut [u8]),
+    decode: Decode,
+    encode: Encode,
 }
 
 impl Codec {
