@@ -38,6 +38,7 @@ pub mod job;
 pub use codec::{CodecOptions, NonFinite, dequantize, dequantize_into, quantize, quantize_into};
 pub use dtype::{DType, Precision};
 pub use error::{Error, ErrorKind, Result};
+pub use format::open;
 pub use tensor::{Encoding, Floats, QuantizedTensor, TensorView};
 
 /// The llama.cpp version whose bytes the GGUF types and files equal.

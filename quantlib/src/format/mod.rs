@@ -1,4 +1,11 @@
 //! Containers, which know nothing of each other, and the dialects over them.
 
+#[forbid(unsafe_code)]
+pub mod gguf;
 #[cfg(feature = "hf")]
 pub mod hf;
+mod layout;
+mod open;
+
+pub use layout::Layout;
+pub use open::open;

@@ -9,5 +9,5 @@ mod value;
 pub use expr::{Expr, Typed};
 pub use importance::ImportanceMatrix;
 pub use plan::{Edit, OutputTensor, Plan};
-pub use reader::{Model, Reader, TensorInfo};
+pub use reader::{Location, Model, Reader, TensorInfo};
 pub use value::{Array, Metadata, StringArray, Value};

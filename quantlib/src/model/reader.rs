@@ -37,6 +37,25 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
     /// Fills `buf` with bytes of the tensor at `index` (in the order of [`Model::tensors`]), from
     /// byte `offset` of it on, little-endian whatever the file's byte order.
     fn read_at(&self, index: usize, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// The files that tensors lie in; see [`Model::files`].
+    fn files(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+
+    /// Where a tensor lies, if its bytes are one range of a file; see [`Model::location`].
+    fn location(&self, _index: usize) -> Option<Location> {
+        None
+    }
+}
+
+/// Where the bytes of a tensor are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The index in [`Model::files`].
+    pub file: usize,
+    /// The offset in the file of the first byte.
+    pub offset: u64,
 }
 
 /// An opened model: named tensors plus a document (whatever is no tensor).
@@ -108,6 +127,17 @@ impl Model {
     /// The metadata in file order: GGUF keys, or a safetensors header's strings.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// The files that tensors lie in: the parts of a split model in order, or one file.
+    pub fn files(&self) -> Vec<&Path> {
+        self.reader.files()
+    }
+
+    /// In which file the tensor at `index` lies and where, if its bytes are one range of a file. A
+    /// big-endian file has other bytes there than [`read_at`](Self::read_at) gives.
+    pub fn location(&self, index: usize) -> Option<Location> {
+        self.reader.location(index)
     }
 
     /// Fills `buf` with bytes of a tensor from byte `offset` on.
