@@ -1,0 +1,21 @@
+//! The C ABI of quantlib; `include/quantlib.h` is generated from it.
+//!
+//! Rules (docs/c-api.md has them for users):
+//! - a call that can fail returns a [`ql_status`]; look-ups return their value;
+//! - no panic crosses the boundary: it becomes `QL_ERROR_INTERNAL`;
+//! - what an `_open` or `_create` call made, exactly one `_close` call ends;
+//! - borrowed pointers (names, values) live as long as the handle that they came from;
+//! - structs that may grow begin with `struct_size`, and all-zero means defaults.
+
+#![allow(non_camel_case_types, reason = "the names are C's")]
+
+mod codec;
+mod dtype;
+mod memory;
+mod options;
+mod status;
+
+pub use codec::*;
+pub use dtype::*;
+pub use options::*;
+pub use status::*;
