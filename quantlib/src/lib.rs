@@ -11,6 +11,7 @@
 pub mod dtype;
 pub mod error;
 pub mod io;
+mod numeric;
 mod parallel;
 
 // Floor 1

@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::numeric::{Bf16, F16};
 use serde::{Deserialize, Serialize};
 
 /// How a tensor is stored: in one plane of interleaved blocks, or in several planes.
@@ -74,17 +75,12 @@ impl<'a> Floats<'a> {
     where
         'a: 's,
     {
-        use half::slice::HalfFloatSliceExt;
         scratch.clear();
         match self {
             Self::F32(x) => return x,
-            Self::F16(x) => {
-                scratch.resize(x.len(), 0.0);
-                x.convert_to_f32_slice(scratch);
-            }
+            Self::F16(x) => scratch.extend(x.iter().map(|h| F16::from_bits(h.to_bits()).to_f32())),
             Self::BF16(x) => {
-                scratch.resize(x.len(), 0.0);
-                x.convert_to_f32_slice(scratch);
+                scratch.extend(x.iter().map(|h| Bf16::from_bits(h.to_bits()).to_f32()))
             }
         }
         scratch

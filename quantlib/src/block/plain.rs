@@ -2,6 +2,7 @@
 
 use super::BlockFormat;
 use crate::dtype::DType;
+use crate::numeric;
 
 pub(super) struct F32;
 
@@ -26,17 +27,17 @@ pub(super) struct F16;
 
 impl BlockFormat for F16 {
     const DTYPE: DType = DType::F16;
-    type Block = [u8; 2];
+    type Block = numeric::F16;
 
     fn decode(blocks: &[Self::Block], out: &mut [f32]) {
         for (y, b) in out.iter_mut().zip(blocks) {
-            *y = half::f16::from_le_bytes(*b).to_f32();
+            *y = b.to_f32();
         }
     }
 
     fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Self::Block]) {
         for (b, x) in out.iter_mut().zip(rows) {
-            *b = half::f16::from_f32(*x).to_le_bytes();
+            *b = numeric::F16::from_f32(*x);
         }
     }
 }
@@ -45,17 +46,17 @@ pub(super) struct BF16;
 
 impl BlockFormat for BF16 {
     const DTYPE: DType = DType::BF16;
-    type Block = [u8; 2];
+    type Block = numeric::Bf16;
 
     fn decode(blocks: &[Self::Block], out: &mut [f32]) {
         for (y, b) in out.iter_mut().zip(blocks) {
-            *y = half::bf16::from_le_bytes(*b).to_f32();
+            *y = b.to_f32();
         }
     }
 
     fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Self::Block]) {
         for (b, x) in out.iter_mut().zip(rows) {
-            *b = half::bf16::from_f32(*x).to_le_bytes();
+            *b = numeric::Bf16::from_f32(*x);
         }
     }
 }

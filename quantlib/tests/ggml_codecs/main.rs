@@ -1,0 +1,164 @@
+//! Every codec against ggml's own, bit for bit: live where ggml's library is found, and always
+//! against golden hashes of what it wrote.
+//!
+//! `QUANTLIB_REGENERATE=1 cargo test --test ggml_codecs` writes the golden hashes anew from the
+//! library that `scripts/get-ggml` fetches. A new codec is one line in the list at the end.
+
+mod data;
+mod engine;
+mod golden;
+
+use data::{Distribution, IMPORTANCE, WEIGHTS};
+use engine::{Engine, Ggml, Ours};
+use quantlib::DType;
+use std::collections::BTreeMap;
+
+/// Group → (case, bytes) in a fixed order.
+type Outputs = BTreeMap<String, Vec<(String, Vec<u8>)>>;
+
+/// What the codec of a type must do: checked, or, if asked, recorded from ggml.
+fn follows_ggml(dtype: DType) {
+    if std::env::var_os("QUANTLIB_REGENERATE").is_some() {
+        let ggml = Ggml::find().expect("only ggml itself can regenerate golden hashes");
+        return golden::write(dtype, &outputs(dtype, ggml));
+    }
+    let ours = outputs(dtype, &Ours);
+    if let Some(ggml) = Ggml::find() {
+        compare(dtype, &ours, &outputs(dtype, ggml));
+    }
+    golden::check(dtype, &ours);
+}
+
+/// Runs every case of a type.
+fn outputs(dtype: DType, engine: &dyn Engine) -> Outputs {
+    let mut outputs = Outputs::new();
+    for weights in WEIGHTS {
+        let group = encode_group(dtype, weights, engine);
+        outputs.insert(format!("encode {}", weights.name), group);
+    }
+    if !dtype.is_quantized() {
+        let x = data::rounding_edges();
+        let bytes = engine.encode(dtype, &x, x.len(), None);
+        outputs.insert("encode rounding edges".into(), vec![("all".into(), bytes)]);
+    }
+    outputs.insert("decode".into(), decode_group(dtype, engine));
+    outputs
+}
+
+/// Encodes one distribution in several shapes, without importance and with each kind of it.
+fn encode_group(
+    dtype: DType,
+    weights: &Distribution,
+    engine: &dyn Engine,
+) -> Vec<(String, Vec<u8>)> {
+    let mut group = Vec::new();
+    for (rows, cols) in shapes(dtype, weights) {
+        let x = weights.fill(rows * cols);
+        if !needs_importance(dtype) {
+            let bytes = engine.encode(dtype, &x, cols, None);
+            group.push((format!("{rows} x {cols}"), bytes));
+        }
+        for importance in IMPORTANCE {
+            let bytes = engine.encode(dtype, &x, cols, Some(&importance.fill(cols)));
+            group.push((
+                format!("{rows} x {cols}, importance {}", importance.name),
+                bytes,
+            ));
+        }
+    }
+    group
+}
+
+/// A few rows of each distribution; single blocks, odd numbers of them, and long rows of some.
+fn shapes(dtype: DType, weights: &Distribution) -> Vec<(usize, usize)> {
+    let block = dtype.block_len();
+    match weights.name {
+        "normal 1" | "wide" => vec![(3, 512), (1, block), (5, 3 * block), (1, 8192)],
+        _ => vec![(3, 512)],
+    }
+}
+
+/// The types that ggml refuses to encode without importance.
+fn needs_importance(dtype: DType) -> bool {
+    matches!(dtype, DType::Iq2Xxs | DType::Iq2Xs | DType::Iq1S)
+}
+
+/// Decodes random blocks, and for 2-byte types everything there is.
+fn decode_group(dtype: DType, engine: &dyn Engine) -> Vec<(String, Vec<u8>)> {
+    let data = match dtype.block_bytes() {
+        2 => data::all_pairs_of_bytes(),
+        bytes => data::bytes(dtype.name(), 2000 * bytes),
+    };
+    let decoded = engine.decode(dtype, &data).into_iter();
+    let bits = decoded.flat_map(|y| comparable_bits(dtype, y).to_le_bytes());
+    vec![("random blocks".into(), bits.collect())]
+}
+
+/// The bits of a decoded element. Where a NaN came out of arithmetic, its sign and payload are the
+/// processor's choice, so all such NaNs are one; plain floats keep theirs.
+fn comparable_bits(dtype: DType, y: f32) -> u32 {
+    if dtype.is_quantized() && y.is_nan() {
+        f32::NAN.to_bits()
+    } else {
+        y.to_bits()
+    }
+}
+
+/// Panics with the first differing block of every case that differs.
+fn compare(dtype: DType, ours: &Outputs, ggml: &Outputs) {
+    let mut differences = Vec::new();
+    for (name, group) in ours {
+        for ((case, ours), (_, ggml)) in group.iter().zip(&ggml[name]) {
+            if let Some(difference) = first_difference(dtype, name, ours, ggml) {
+                differences.push(format!("{name}, {case}: {difference}"));
+            }
+        }
+    }
+    assert!(
+        differences.is_empty(),
+        "{dtype}: {} cases differ from ggml\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
+}
+
+fn first_difference(dtype: DType, name: &str, ours: &[u8], ggml: &[u8]) -> Option<String> {
+    let unit = if name == "decode" {
+        4
+    } else {
+        dtype.block_bytes()
+    };
+    let (ours, ggml) = (ours.chunks(unit), ggml.chunks(unit));
+    assert_eq!(ours.len(), ggml.len());
+    let count = ours
+        .clone()
+        .zip(ggml.clone())
+        .filter(|(a, b)| a != b)
+        .count();
+    let (at, (a, b)) = ours.zip(ggml).enumerate().find(|(_, (a, b))| a != b)?;
+    Some(format!(
+        "{count} differ, the first is {at}\n  ours {a:02x?}\n  ggml {b:02x?}"
+    ))
+}
+
+/// One test a type.
+macro_rules! follow_ggml {
+    ($($name:ident => $dtype:ident,)*) => {
+        $(#[test] fn $name() { follows_ggml(DType::$dtype); })*
+
+        #[test]
+        fn every_codec_is_tested() {
+            let tested = [$(DType::$dtype),*];
+            for dtype in DType::ALL {
+                let has_codec = quantlib::dequantize(&[], *dtype).is_ok();
+                assert_eq!(has_codec, tested.contains(dtype), "{dtype}");
+            }
+        }
+    };
+}
+
+follow_ggml! {
+    f32 => F32,
+    f16 => F16,
+    bf16 => BF16,
+}
