@@ -3,7 +3,23 @@
 //! A format is a layout struct, a decoder and an encoder, joined by [`BlockFormat`]. The scalar
 //! functions named `_ref` define the bytes; whatever is faster must equal them.
 
+mod blocks;
+mod fp4;
+mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod nonlinear;
+mod number;
+mod nvfp4;
 mod plain;
+mod q1_0;
+mod q2_0;
+mod q8_1;
+mod q8_k;
+mod ternary;
+mod tq1_0;
+mod tq2_0;
+mod weights;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -82,6 +98,16 @@ pub(crate) fn codec(dtype: DType) -> Result<&'static Codec> {
     registry! {
         plain::F32,
         plain::F16,
+        q8_1::Q8_1,
+        q8_k::Q8K,
+        iq4_nl::Iq4Nl,
+        iq4_xs::Iq4Xs,
         plain::BF16,
+        tq1_0::Tq1_0,
+        tq2_0::Tq2_0,
+        mxfp4::Mxfp4,
+        nvfp4::Nvfp4,
+        q1_0::Q1_0,
+        q2_0::Q2_0,
     }
 }

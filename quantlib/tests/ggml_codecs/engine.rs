@@ -34,6 +34,7 @@ pub(crate) struct Ggml(Library);
 
 type QuantizeChunk =
     unsafe extern "C" fn(c_int, *const f32, *mut c_void, i64, i64, i64, *const f32) -> usize;
+type QuantizeRow = unsafe extern "C" fn(*const f32, *mut c_void, i64);
 type DequantizeRow = unsafe extern "C" fn(*const c_void, *mut f32, i64);
 
 impl Ggml {
@@ -61,11 +62,25 @@ impl Ggml {
         writeln!(std::io::stderr(), "ggml codecs: {how}").ok();
         found
     }
+
+    /// Encodes to one of the types for activations, which `ggml_quantize_chunk` does not know.
+    fn encode_activations(&self, dtype: DType, x: &[f32], out: &mut [u8]) {
+        let symbol = format!("quantize_row_{}_ref\0", ggml_name(dtype));
+        // SAFETY: the signature is that of ggml-quants.h; `out` has the bytes of all of `x`.
+        unsafe {
+            let quantize = self.0.get::<QuantizeRow>(symbol.as_bytes()).unwrap();
+            quantize(x.as_ptr(), out.as_mut_ptr().cast(), x.len() as i64);
+        }
+    }
 }
 
 impl Engine for Ggml {
     fn encode(&self, dtype: DType, x: &[f32], cols: usize, importance: Option<&[f32]>) -> Vec<u8> {
         let mut out = vec![0; dtype.tensor_bytes(&[x.len() / cols, cols]).unwrap()];
+        if matches!(dtype, DType::Q8_1 | DType::Q8K) {
+            self.encode_activations(dtype, x, &mut out);
+            return out;
+        }
         let weights = importance.map_or(std::ptr::null(), |w| {
             assert_eq!(w.len(), cols);
             w.as_ptr()
@@ -102,7 +117,7 @@ impl Engine for Ggml {
                     .collect();
             }
             DType::F16 | DType::BF16 => format!("ggml_{}_to_fp32_row\0", ggml_float_name(dtype)),
-            _ => format!("dequantize_row_{}\0", dtype.name().replace("_k", "_K")),
+            _ => format!("dequantize_row_{}\0", ggml_name(dtype)),
         };
         let mut out = vec![0.0; data.len() / dtype.block_bytes() * dtype.block_len()];
         // SAFETY: the signature is that of ggml-quants.h; `out` has room for every block of `data`.
@@ -112,6 +127,11 @@ impl Engine for Ggml {
         }
         out
     }
+}
+
+/// The type's name inside ggml's function names.
+fn ggml_name(dtype: DType) -> String {
+    dtype.name().replace("_k", "_K")
 }
 
 fn ggml_float_name(dtype: DType) -> &'static str {

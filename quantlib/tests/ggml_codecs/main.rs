@@ -83,8 +83,11 @@ fn needs_importance(dtype: DType) -> bool {
     matches!(dtype, DType::Iq2Xxs | DType::Iq2Xs | DType::Iq1S)
 }
 
-/// Decodes random blocks, and for 2-byte types everything there is.
+/// Decodes random blocks, and for 2-byte types everything there is. ggml cannot decode Q8_1.
 fn decode_group(dtype: DType, engine: &dyn Engine) -> Vec<(String, Vec<u8>)> {
+    if dtype == DType::Q8_1 {
+        return Vec::new();
+    }
     let data = match dtype.block_bytes() {
         2 => data::all_pairs_of_bytes(),
         bytes => data::bytes(dtype.name(), 2000 * bytes),
@@ -160,5 +163,15 @@ macro_rules! follow_ggml {
 follow_ggml! {
     f32 => F32,
     f16 => F16,
+    q8_1 => Q8_1,
+    q8_k => Q8K,
+    iq4_nl => Iq4Nl,
+    iq4_xs => Iq4Xs,
     bf16 => BF16,
+    tq1_0 => Tq1_0,
+    tq2_0 => Tq2_0,
+    mxfp4 => Mxfp4,
+    nvfp4 => Nvfp4,
+    q1_0 => Q1_0,
+    q2_0 => Q2_0,
 }

@@ -1,0 +1,69 @@
+//! Small steps that many formats share: rounding, reciprocals, extremes.
+//!
+//! The bytes of a format are those of strict single-precision arithmetic, so every rounding counts.
+
+/// The nearest integer, ties to even, for `|x| < 2^22`.
+///
+/// Adding 1.5 · 2^23 leaves no bits for a fraction, so the sum's low bits are the rounded integer.
+/// Beyond the range they are some other number from -2^22 to 2^22 - 1, and the formats store it.
+pub(super) fn nearest_int(x: f32) -> i32 {
+    const MAGIC: f32 = 12_582_912.0;
+    ((x + MAGIC).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
+}
+
+/// Rounds toward zero as x86 does: whatever no `i32` holds, NaN too, becomes `i32::MIN`.
+///
+/// It matters where the reciprocal of a denormal scale overflows to infinity.
+pub(super) fn truncate(x: f32) -> i32 {
+    const END: f32 = 2_147_483_648.0;
+    if (-END..END).contains(&x) {
+        x as i32
+    } else {
+        i32::MIN
+    }
+}
+
+/// `1 / x`, and 0 for 0.
+pub(super) fn reciprocal(x: f32) -> f32 {
+    if x == 0.0 { 0.0 } else { 1.0 / x }
+}
+
+/// The largest magnitude.
+pub(super) fn max_abs(x: &[f32]) -> f32 {
+    x.iter().fold(0.0, |max: f32, x| max.max(x.abs()))
+}
+
+/// The element of the largest magnitude, with its sign: the first of equals, 0 if all are zero.
+pub(super) fn extreme(x: &[f32]) -> f32 {
+    let larger = |max: f32, x: &f32| if x.abs() > max.abs() { *x } else { max };
+    x.iter().fold(0.0, larger)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_int_breaks_ties_to_even() {
+        let pairs = [(0.5, 0), (1.5, 2), (-0.5, 0), (-2.5, -2), (7.49, 7)];
+        for (x, want) in pairs {
+            assert_eq!(nearest_int(x), want);
+        }
+        assert_eq!(nearest_int(f32::INFINITY), -1 << 22);
+    }
+
+    #[test]
+    fn truncate_gives_the_integer_indefinite_value() {
+        assert_eq!(truncate(-3.9), -3);
+        for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e9] {
+            assert_eq!(truncate(x), i32::MIN);
+        }
+        assert_eq!(truncate(-2_147_483_648.0), i32::MIN);
+    }
+
+    #[test]
+    fn extreme_takes_the_first_of_equals() {
+        assert_eq!(extreme(&[1.0, -3.0, 3.0]), -3.0);
+        assert_eq!(max_abs(&[1.0, -3.0, 2.0]), 3.0);
+    }
+}

@@ -1,0 +1,92 @@
+//! NVFP4: 64 elements of E2M1, with an unsigned E4M3 scale for each 16.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::fp4;
+use super::number::max_abs;
+use crate::dtype::DType;
+use bytemuck::{Pod, Zeroable};
+
+/// 4 groups of 16 elements: x = scale · value(code).
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scales: [u8; 4],
+    codes: [[u8; 8]; 4],
+}
+
+pub(super) struct Nvfp4;
+
+impl BlockFormat for Nvfp4 {
+    const DTYPE: DType = DType::Nvfp4;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    /// Importance changes nothing: the scales follow from the largest magnitudes.
+    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, None, out, |x, _, block| encode_ref(x, block));
+    }
+}
+
+fn decode_ref(block: &Block, y: &mut [f32; 64]) {
+    let (groups, _) = y.as_chunks_mut::<16>();
+    for ((y, codes), scale) in groups.iter_mut().zip(&block.codes).zip(block.scales) {
+        fp4::unpack(codes, half_scale(scale), y);
+    }
+}
+
+fn encode_ref(x: &[f32; 64], block: &mut Block) {
+    let (groups, _) = x.as_chunks::<16>();
+    for ((x, codes), scale) in groups.iter().zip(&mut block.codes).zip(&mut block.scales) {
+        *scale = to_e4m3(max_abs(x) / 6.0);
+        fp4::pack(x, half_scale(*scale), codes);
+    }
+}
+
+/// Half of an unsigned E4M3 number; the NaN code is 0. The eighth bit is ignored.
+fn half_scale(code: u8) -> f32 {
+    if code == 0x7f {
+        return 0.0;
+    }
+    let mantissa = f32::from(code & 7);
+    let scale = match code >> 3 & 15 {
+        0 => mantissa * 2f32.powi(-9),
+        exponent => (1.0 + mantissa / 8.0) * 2f32.powi(i32::from(exponent) - 7),
+    };
+    0.5 * scale
+}
+
+/// The largest magnitude that E4M3 holds.
+const E4M3_MAX: u8 = 0x7e;
+
+/// A non-negative number as E4M3, rounded to nearest (ties up, in magnitude), at most 448; but
+/// whatever has the exponent of 256 or more becomes 448, as ggml does.
+fn to_e4m3(x: f32) -> u8 {
+    let bits = x.min(448.0).to_bits();
+    let exponent = (bits >> 23) as i32 - 127 + 7;
+    if exponent <= 0 {
+        return (x * 512.0 + 0.5).min(7.0) as u8;
+    }
+    // Mantissa and exponent are adjacent, so that a mantissa that rounds up to 8 carries over.
+    let mantissa = (bits >> 20 & 7) + (bits >> 19 & 1);
+    let code = exponent as u32 * 8 + mantissa;
+    if code >= 15 * 8 { E4M3_MAX } else { code as u8 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_survive_encoding() {
+        for code in 0..120 {
+            assert_eq!(to_e4m3(2.0 * half_scale(code)), code);
+        }
+        assert_eq!(to_e4m3(300.0), E4M3_MAX);
+        assert_eq!(to_e4m3(1e9), E4M3_MAX);
+        assert_eq!(to_e4m3(0.0), 0);
+    }
+}

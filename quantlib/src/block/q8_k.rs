@@ -1,0 +1,55 @@
+//! Q8_K: 256 elements of 8 bits with one f32 scale, and sums of 16: ggml's activations for the K-quants.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::number::{extreme, nearest_int};
+use crate::dtype::DType;
+use bytemuck::{Pod, Zeroable};
+
+/// 256 elements: x = scale · code.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scale: [u8; 4],
+    codes: [i8; 256],
+    /// Sums of 16 codes each, as little-endian `i16`.
+    sums: [[u8; 2]; 16],
+}
+
+pub(super) struct Q8K;
+
+impl BlockFormat for Q8K {
+    const DTYPE: DType = DType::Q8K;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    /// Importance changes nothing: the scale follows from the largest magnitude.
+    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, None, out, |x, _, block| encode_ref(x, block));
+    }
+}
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let scale = f32::from_le_bytes(block.scale);
+    *y = block.codes.map(|code| scale * f32::from(code));
+}
+
+/// A block of zeros has zero sums here; ggml leaves its sums as the memory was.
+fn encode_ref(x: &[f32; 256], block: &mut Block) {
+    *block = Block::zeroed();
+    let max = extreme(x);
+    if max == 0.0 {
+        return;
+    }
+    let inverse = -127.0 / max;
+    block.codes = x.map(|x| nearest_int(inverse * x).min(127) as i8);
+    let (groups, _) = block.codes.as_chunks::<16>();
+    for (codes, sum) in groups.iter().zip(&mut block.sums) {
+        let total: i16 = codes.iter().map(|code| i16::from(*code)).sum();
+        *sum = total.to_le_bytes();
+    }
+    block.scale = (1.0 / inverse).to_le_bytes();
+}

@@ -1,0 +1,79 @@
+//! TQ1_0: 256 ternary elements, five to a byte, with their largest magnitude as the scale.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+
+use super::ternary::Scale;
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable};
+
+/// 256 elements: x = scale · (digit - 1).
+///
+/// A byte holds the fraction 0.abcde in base 3, scaled to 256 and rounded up, so that the digits
+/// come out by multiplying by 3.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    /// Digit n of byte i is element i + 32 n.
+    first: [u8; 32],
+    /// Digit n of byte i is element 160 + i + 16 n.
+    second: [u8; 16],
+    /// Digit n of byte i is element 240 + i + 4 n; the fifth digit is 0.
+    third: [u8; 4],
+    scale: F16,
+}
+
+pub(super) struct Tq1_0;
+
+impl BlockFormat for Tq1_0 {
+    const DTYPE: DType = DType::Tq1_0;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    /// Importance changes nothing: the scale follows from the largest magnitude.
+    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, None, out, |x, _, block| encode_ref(x, block));
+    }
+}
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let scale = block.scale.to_f32();
+    let (first, rest) = y.split_at_mut(160);
+    let (second, third) = rest.split_at_mut(80);
+    decode_part(&block.first, scale, first);
+    decode_part(&block.second, scale, second);
+    decode_part(&block.third, scale, third);
+}
+
+/// Decodes the first digits of all bytes, then their second ones, until `y` is full.
+fn decode_part<const N: usize>(bytes: &[u8; N], scale: f32, y: &mut [f32]) {
+    let mut fractions = *bytes;
+    for y in y.as_chunks_mut::<N>().0 {
+        for (y, fraction) in y.iter_mut().zip(&mut fractions) {
+            let digit = (u16::from(*fraction) * 3) >> 8;
+            *y = (f32::from(digit) - 1.0) * scale;
+            *fraction = fraction.wrapping_mul(3);
+        }
+    }
+}
+
+fn encode_ref(x: &[f32; 256], block: &mut Block) {
+    let scale = Scale::of(x);
+    block.scale = F16::from_f32(scale.value);
+    encode_part(&x[..160], &scale, &mut block.first);
+    encode_part(&x[160..240], &scale, &mut block.second);
+    encode_part(&x[240..], &scale, &mut block.third);
+}
+
+/// The reverse of [`decode_part`]; digits that `x` is too short for are 0.
+fn encode_part<const N: usize>(x: &[f32], scale: &Scale, bytes: &mut [u8; N]) {
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        let digit = |n: usize| x.get(i + n * N).map_or(0, |x| scale.digit(*x));
+        let number = (0..5).fold(0u32, |number, n| number * 3 + u32::from(digit(n)));
+        *byte = (number * 256).div_ceil(243) as u8;
+    }
+}
