@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::parallel;
 use crate::tensor::{Floats, QuantizedTensor};
 use rayon::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What to do with NaN and infinite elements, for which ggml's encoders define nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,17 @@ pub struct CodecOptions {
     pub threads: usize,
     /// What to do with NaN and infinite elements when encoding to a quantized type.
     pub non_finite: NonFinite,
+    /// Set it from another thread to stop early with a `cancelled` error.
+    pub cancel: Option<Arc<AtomicBool>>,
+}
+
+impl CodecOptions {
+    fn check_cancelled(&self) -> Result<()> {
+        match &self.cancel {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::cancelled()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Elements that one thread takes at a time: enough to amortize the hand-over, little enough for L2.
@@ -139,6 +152,7 @@ fn encode_rows(
     out: &mut [u8],
     scratch: &mut Vec<f32>,
 ) -> Result<()> {
+    options.check_cancelled()?;
     let codec = block::codec(dtype)?;
     let row_bytes = dtype.row_bytes(cols)?;
     let end = first + out.len() / row_bytes;
@@ -244,17 +258,24 @@ pub fn dequantize_into(
     }
     let codec = block::codec(dtype)?;
     let chunk = (CHUNK / dtype.block_len()).max(1);
+    let (chunk_len, chunk_bytes) = (chunk * dtype.block_len(), chunk * dtype.block_bytes());
+    let decode = |(out, data): (&mut [f32], &[u8])| {
+        options.check_cancelled()?;
+        codec.decode(data, out);
+        Ok(())
+    };
     let threads = parallel::resolve_threads(options.threads);
     if threads == 1 || blocks <= chunk {
-        codec.decode(data, out);
-        return Ok(());
+        return out
+            .chunks_mut(chunk_len)
+            .zip(data.chunks(chunk_bytes))
+            .try_for_each(decode);
     }
     parallel::pool(threads)?.install(|| {
-        out.par_chunks_mut(chunk * dtype.block_len())
-            .zip(data.par_chunks(chunk * dtype.block_bytes()))
-            .for_each(|(out, data)| codec.decode(data, out));
-    });
-    Ok(())
+        out.par_chunks_mut(chunk_len)
+            .zip(data.par_chunks(chunk_bytes))
+            .try_for_each(decode)
+    })
 }
 
 fn whole_blocks(len: usize, dtype: DType) -> Result<usize> {

@@ -1,0 +1,25 @@
+//! The extension module `quantlib._quantlib`: it converts arguments, releases the interpreter while
+//! the core works, and turns errors into exceptions. What things do is decided in the core.
+
+// The names here are Python's; Python's tools read the docstrings, nothing reads rustdoc.
+#![expect(
+    unreachable_pub,
+    reason = "pyo3's macros need `pub` in private modules"
+)]
+
+mod array;
+mod codec;
+mod dlpack;
+mod dtype;
+mod errors;
+mod work;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _quantlib {
+    #[pymodule_export]
+    use crate::codec::{QuantizedTensor, dequantize, quantize};
+    #[pymodule_export]
+    use crate::dtype::{build_info, type_table};
+}
