@@ -6,6 +6,9 @@ pub mod gguf;
 pub mod hf;
 mod layout;
 mod open;
+#[forbid(unsafe_code)]
+pub mod safetensors;
+mod stored;
 
 pub use layout::Layout;
-pub use open::open;
+pub use open::{open, open_with};

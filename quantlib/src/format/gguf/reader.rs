@@ -5,27 +5,17 @@ use super::split::{self, Part};
 use super::{FORMAT, endian};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::format::stored::StoredTensors;
 use crate::io::{FileSource, Limits};
-use crate::model::{self, Location, Model, TensorInfo};
+use crate::model::{self, Location, Model};
 use std::path::Path;
 
 /// Reads tensors of an opened GGUF model; [`open`](Self::open) makes the [`Model`] around it.
 #[derive(Debug)]
 pub struct Reader {
-    parts: Vec<FilePart>,
-    tensors: Vec<StoredTensor>,
-}
-
-#[derive(Debug)]
-struct FilePart {
-    source: FileSource,
-    big_endian: bool,
-}
-
-#[derive(Debug)]
-struct StoredTensor {
-    dtype: DType,
-    location: Location,
+    stored: StoredTensors,
+    /// For every tensor its type if it must be turned around.
+    big_endian: Vec<Option<DType>>,
 }
 
 impl Reader {
@@ -63,34 +53,22 @@ impl Reader {
     }
 
     fn join(path: &Path, files: Vec<(FileSource, Header)>) -> Result<Model> {
-        let mut infos: Vec<TensorInfo> = Vec::new();
+        let mut infos = Vec::new();
         let mut metadata = None;
         let mut reader = Self {
-            parts: Vec::new(),
-            tensors: Vec::new(),
+            stored: StoredTensors::default(),
+            big_endian: Vec::new(),
         };
-        for (file, (source, header)) in files.into_iter().enumerate() {
-            let stored = header.tensors.iter().zip(header.offsets);
-            reader
-                .tensors
-                .extend(stored.map(|(info, offset)| StoredTensor {
-                    dtype: info.dtype,
-                    location: Location { file, offset },
-                }));
+        for (source, header) in files {
+            let types = header.tensors.iter().map(|info| info.dtype);
+            let swapped = types.map(|dtype| header.big_endian.then_some(dtype));
+            reader.big_endian.extend(swapped);
+            reader.stored.push(source, header.offsets);
             infos.extend(header.tensors);
             metadata.get_or_insert(header.metadata);
-            reader.parts.push(FilePart {
-                source,
-                big_endian: header.big_endian,
-            });
         }
-        Model::new(
-            path,
-            FORMAT,
-            infos,
-            metadata.unwrap_or_default(),
-            Box::new(reader),
-        )
+        let metadata = metadata.unwrap_or_default();
+        Model::new(path, FORMAT, infos, metadata, Box::new(reader))
     }
 }
 
@@ -151,22 +129,19 @@ fn check_total(files: &[(FileSource, Header)]) -> Result<()> {
 
 impl model::Reader for Reader {
     fn read_at(&self, index: usize, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let tensor = &self.tensors[index];
-        let part = &self.parts[tensor.location.file];
-        let start = tensor.location.offset;
-        if part.big_endian {
-            return endian::read(tensor.dtype, offset, buf, |offset, buf| {
-                part.source.read_exact_at(buf, start + offset)
-            });
+        match self.big_endian[index] {
+            None => self.stored.read_at(index, offset, buf),
+            Some(dtype) => endian::read(dtype, offset, buf, |offset, buf| {
+                self.stored.read_at(index, offset, buf)
+            }),
         }
-        part.source.read_exact_at(buf, start + offset)
     }
 
     fn files(&self) -> Vec<&Path> {
-        self.parts.iter().map(|part| part.source.path()).collect()
+        self.stored.files()
     }
 
     fn location(&self, index: usize) -> Option<Location> {
-        self.tensors.get(index).map(|tensor| tensor.location)
+        self.stored.location(index)
     }
 }
