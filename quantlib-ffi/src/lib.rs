@@ -12,10 +12,14 @@
 mod codec;
 mod dtype;
 mod memory;
+mod model;
 mod options;
 mod status;
+mod value;
 
 pub use codec::*;
 pub use dtype::*;
+pub use model::*;
 pub use options::*;
 pub use status::*;
+pub use value::*;

@@ -69,6 +69,19 @@ pub(crate) unsafe fn store<T>(out: *mut T, value: T) -> Result<(), Error> {
     Ok(())
 }
 
+/// Gives the caller a handle, which it must end with the matching call.
+///
+/// # Safety
+/// `out` is null or valid for a write of a pointer.
+pub(crate) unsafe fn give<T>(out: *mut *mut T, handle: T) -> Result<(), Error> {
+    if out.is_null() {
+        return Err(misuse("the pointer for the result is null"));
+    }
+    // SAFETY: not null, so valid for a write by the caller's promise.
+    unsafe { out.write(Box::into_raw(Box::new(handle))) };
+    Ok(())
+}
+
 /// Reads a C string as UTF-8.
 ///
 /// # Safety
