@@ -102,6 +102,9 @@ fn no_module_imports_from_a_floor_above_its_own() {
         };
         for import in imports(&fs::read_to_string(&path).unwrap()) {
             let name = name.display();
+            if import.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+                continue; // a constant of the crate root
+            }
             match floors.get(&import) {
                 None => wrong.push(format!("{name}: crate::{import} names no module")),
                 Some(floor) if *floor > own => {
