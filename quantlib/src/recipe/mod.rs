@@ -1,1 +1,21 @@
 //! From a model and a wish to a plan: llama-quantize's mixtures and overrides.
+//!
+//! [`plan`] chooses for each tensor what llama-quantize chooses, from the names, the shapes and the
+//! hyper-parameters alone. [`plan_after`] does so for a GGUF that a conversion would write.
+
+mod category;
+mod compose;
+mod document;
+mod hyper;
+mod mixture;
+mod name;
+mod options;
+mod order;
+mod pattern;
+mod plan;
+mod shape;
+
+pub use compose::{compose, plan_after};
+pub use name::Recipe;
+pub use options::{ImportanceSummary, KvOverride, OverrideValue, QuantizeOptions, TensorType};
+pub use plan::{Header, plan};

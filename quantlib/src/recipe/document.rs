@@ -1,0 +1,120 @@
+//! The keys of the output: what llama-quantize sets, and what was asked for.
+
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::model::{Edit, TensorInfo, Value};
+use crate::recipe::hyper::Keys;
+use crate::recipe::name::Recipe;
+use crate::recipe::options::{OVERRIDE_BYTES, QuantizeOptions};
+use crate::recipe::order::output_order;
+use std::collections::BTreeMap;
+
+/// ggml's version of the quantized formats, in `general.quantization_version`.
+const QUANTIZATION_VERSION: u32 = 2;
+
+/// Keys of a split file that mean nothing in the output.
+const SPLIT_KEYS: [&str; 3] = ["split.no", "split.count", "split.tensors.count"];
+
+/// Added to a file type that was guessed from the tensors.
+const GUESSED: u32 = 1024;
+
+/// The file type of mostly NVFP4, which is no recipe.
+const NVFP4: u32 = 39;
+
+/// All edits, in llama-quantize's order: each one puts its key last.
+///
+/// `tensors` are the input's; `layers_left` is set if layers were left out.
+pub(super) fn edits(
+    keys: &Keys<'_>,
+    recipe: Recipe,
+    options: &QuantizeOptions,
+    tensors: &[TensorInfo],
+    layers_left: Option<u32>,
+) -> Result<Vec<Edit>> {
+    let mut edits = vec![
+        set("general.quantization_version", QUANTIZATION_VERSION),
+        set("general.file_type", file_type(keys, recipe, tensors)?),
+    ];
+    edits.extend(SPLIT_KEYS.map(|key| Edit::Remove { key: key.into() }));
+    let wishes = options.override_kv.iter();
+    edits.extend(wishes.map(|o| set(o.key.as_str(), o.value.stored())));
+    edits.extend(importance_keys(options));
+    if let Some(layers) = layers_left {
+        edits.push(set(format!("{}.block_count", keys.architecture()), layers));
+    }
+    Ok(edits)
+}
+
+fn set(key: impl Into<String>, value: impl Into<Value>) -> Edit {
+    Edit::Set {
+        key: key.into(),
+        value: value.into(),
+    }
+}
+
+/// The keys that record the importance matrix.
+fn importance_keys(options: &QuantizeOptions) -> Vec<Edit> {
+    let Some(importance) = options.used_importance() else {
+        return Vec::new();
+    };
+    let cut = |text: &str| {
+        let bytes = text.as_bytes();
+        Value::String(bytes[..bytes.len().min(OVERRIDE_BYTES)].into())
+    };
+    let mut edits = vec![set("quantize.imatrix.file", cut(&importance.file))];
+    if let Some(dataset) = &importance.dataset {
+        edits.push(set("quantize.imatrix.dataset", cut(dataset)));
+    }
+    let entries = importance.entries.len() as u32;
+    edits.push(set("quantize.imatrix.entries_count", entries));
+    if let Some(chunks) = importance.chunks.filter(|&chunks| chunks > 0) {
+        edits.push(set("quantize.imatrix.chunks_count", chunks));
+    }
+    edits
+}
+
+/// The output's `general.file_type`.
+fn file_type(keys: &Keys<'_>, recipe: Recipe, tensors: &[TensorInfo]) -> Result<u32> {
+    if recipe != Recipe::Copy {
+        return Ok(recipe.file_type());
+    }
+    match keys.number("general.file_type")? {
+        Some(number) => Ok(number),
+        None => Ok(GUESSED | named_after(most_frequent(tensors)?)),
+    }
+}
+
+/// The type of most tensors; of two with equally many, the one that got there first in output
+/// order.
+fn most_frequent(tensors: &[TensorInfo]) -> Result<DType> {
+    let mut counts = BTreeMap::new();
+    let mut most = (0, DType::F32);
+    for kept in output_order(tensors, &[])?.0 {
+        let dtype = kept.tensor.dtype;
+        let count = counts.entry(dtype).or_insert(0);
+        *count += 1;
+        if *count > most.0 {
+            most = (*count, dtype);
+        }
+    }
+    Ok(most.1)
+}
+
+/// The file type that llama.cpp guesses from the type of most tensors; that of f32 if it has none.
+fn named_after(dtype: DType) -> u32 {
+    let medium = match dtype {
+        DType::Q2K => Recipe::Q2K,
+        DType::Q3K => Recipe::Q3KM,
+        DType::Q4K => Recipe::Q4KM,
+        DType::Q5K => Recipe::Q5KM,
+        DType::Iq2S => Recipe::Iq2S,
+        DType::Iq3S => Recipe::Iq3S,
+        DType::Nvfp4 => return NVFP4,
+        DType::Mxfp4 => return Recipe::F32.file_type(),
+        _ => *Recipe::ALL
+            .iter()
+            .find(|recipe| recipe.dtype() == dtype)
+            .unwrap_or(&Recipe::F32),
+    };
+    medium.file_type()
+}
