@@ -127,13 +127,14 @@ impl<'f> Cursor<'f> {
                 self.remaining()
             )));
         }
-        if len > self.limits.header_bytes.saturating_sub(at) {
+        let allowed = self.limits.header_bytes.saturating_sub(at);
+        if len > allowed {
             return Err(Error::limit(format!(
                 "the header is longer than the limit of {} bytes",
                 self.limits.header_bytes
             )));
         }
-        let wanted = len.max(CHUNK).min(self.remaining());
+        let wanted = len.max(CHUNK).min(allowed).min(self.remaining());
         let wanted = usize::try_from(wanted)
             .map_err(|_| Error::limit("the header does not fit into memory"))?;
         self.buffer.drain(..self.start);
