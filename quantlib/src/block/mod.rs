@@ -7,16 +7,31 @@ mod blocks;
 mod fp4;
 mod iq4_nl;
 mod iq4_xs;
+mod k_affine;
+mod k_symmetric;
 mod mxfp4;
 mod nonlinear;
 mod number;
 mod nvfp4;
+mod packing;
 mod plain;
 mod q1_0;
 mod q2_0;
+mod q2_k;
+mod q3_k;
+mod q4_0;
+mod q4_1;
+mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
+mod q6_k;
+mod q8_0;
 mod q8_1;
 mod q8_k;
+mod search;
 mod ternary;
+mod thirty_two;
 mod tq1_0;
 mod tq2_0;
 mod weights;
@@ -98,7 +113,17 @@ pub(crate) fn codec(dtype: DType) -> Result<&'static Codec> {
     registry! {
         plain::F32,
         plain::F16,
+        q4_0::Q4_0,
+        q4_1::Q4_1,
+        q5_0::Q5_0,
+        q5_1::Q5_1,
+        q8_0::Q8_0,
         q8_1::Q8_1,
+        q2_k::Q2K,
+        q3_k::Q3K,
+        q4_k::Q4K,
+        q5_k::Q5K,
+        q6_k::Q6K,
         q8_k::Q8K,
         iq4_nl::Iq4Nl,
         iq4_xs::Iq4Xs,

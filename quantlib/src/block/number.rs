@@ -23,6 +23,12 @@ pub(super) fn truncate(x: f32) -> i32 {
     }
 }
 
+/// Rounds to the nearest integer, ties away from zero; see [`truncate`] for what does not fit.
+pub(super) fn round(x: f32) -> i32 {
+    // The largest number below 0.5: with 0.5 itself the addition would round 0.49999997 up to 1.
+    truncate(x + 0.499_999_97_f32.copysign(x))
+}
+
 /// `1 / x`, and 0 for 0.
 pub(super) fn reciprocal(x: f32) -> f32 {
     if x == 0.0 { 0.0 } else { 1.0 / x }
@@ -39,9 +45,31 @@ pub(super) fn extreme(x: &[f32]) -> f32 {
     x.iter().fold(0.0, larger)
 }
 
+/// The smallest and the largest element.
+pub(super) fn range(x: &[f32]) -> (f32, f32) {
+    let smaller = |min: f32, x: &f32| if *x < min { *x } else { min };
+    let larger = |max: f32, x: &f32| if *x > max { *x } else { max };
+    (
+        x.iter().fold(f32::MAX, smaller),
+        x.iter().fold(f32::MIN, larger),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn roundings_agree_with_the_standard_ones() {
+        for i in -4_000_000..4_000_000 {
+            let x = i as f32 / 16_384.0;
+            assert_eq!(nearest_int(x), x.round_ties_even() as i32, "{x}");
+            assert_eq!(round(x), x.round() as i32, "{x}");
+            assert_eq!(truncate(x), x as i32, "{x}");
+        }
+        assert_eq!(round(0.499_999_97), 0);
+        assert_eq!(round(-0.499_999_97), 0);
+    }
 
     #[test]
     fn nearest_int_breaks_ties_to_even() {

@@ -1,0 +1,55 @@
+//! What Q3_K and Q6_K share: super-blocks of 16 groups of 16 elements with scales but no minima.
+
+use super::search::{Fit, recode};
+use crate::numeric::F16;
+
+/// The scales and codes of all groups, as `fit` finds them from the index and elements of each.
+#[inline(always)]
+pub(super) fn fit_groups(
+    x: &[[f32; 16]; 16],
+    fit: impl Fn(usize, &[f32; 16]) -> Fit<16>,
+) -> ([f32; 16], [[u8; 16]; 16]) {
+    let mut scales = [0.0; 16];
+    let mut codes = [[0; 16]; 16];
+    for i in 0..16 {
+        let group = fit(i, &x[i]);
+        (scales[i], codes[i]) = (group.scale, group.codes);
+    }
+    (scales, codes)
+}
+
+/// The codes of all groups, anew for the scales as the header has them.
+#[inline(always)]
+pub(super) fn recoded(
+    x: &[[f32; 16]; 16],
+    mut codes: [[u8; 16]; 16],
+    scale: F16,
+    scales: &[i8; 16],
+    half: i32,
+) -> [[u8; 16]; 16] {
+    let scale = scale.to_f32();
+    for i in 0..16 {
+        let group_scale = scale * f32::from(scales[i]);
+        recode(&x[i], group_scale, 0.0, -half, half - 1, &mut codes[i]);
+    }
+    codes
+}
+
+/// `scale · scales[group] · (code - half)` for every element.
+#[inline(always)]
+pub(super) fn decode_groups(
+    scale: F16,
+    scales: &[i8; 16],
+    codes: &[u8; 256],
+    half: i32,
+    y: &mut [f32; 256],
+) {
+    let scale = scale.to_f32();
+    let groups = y.chunks_exact_mut(16).zip(codes.chunks_exact(16));
+    for ((y, codes), &group_scale) in groups.zip(scales) {
+        let group_scale = scale * f32::from(group_scale);
+        for (y, &code) in y.iter_mut().zip(codes) {
+            *y = group_scale * (i32::from(code) - half) as f32;
+        }
+    }
+}

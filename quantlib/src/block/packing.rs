@@ -1,0 +1,174 @@
+//! How codes are laid out in bytes, and 6-bit scales. What packs also has its inverse here.
+
+use bytemuck::{Pod, Zeroable};
+use std::array;
+
+/// Packs 4-bit codes: of each `run` codes the first half goes to low nibbles, the second to high.
+#[inline(always)]
+pub(super) fn pack_nibbles<const N: usize, const BYTES: usize>(
+    codes: &[u8; N],
+    run: usize,
+) -> [u8; BYTES] {
+    array::from_fn(|i| {
+        let low = i / (run / 2) * run + i % (run / 2);
+        (codes[low] & 15) | (codes[low + run / 2] << 4)
+    })
+}
+
+/// The inverse of [`pack_nibbles`].
+#[inline(always)]
+pub(super) fn unpack_nibbles<const N: usize, const BYTES: usize>(
+    bytes: &[u8; BYTES],
+    run: usize,
+) -> [u8; N] {
+    array::from_fn(|i| {
+        let byte = bytes[i / run * (run / 2) + i % (run / 2)];
+        if i % run < run / 2 {
+            byte & 15
+        } else {
+            byte >> 4
+        }
+    })
+}
+
+/// Packs 2-bit codes: of each 128 codes, those that are 32 apart share a byte, lowest bits first.
+#[inline(always)]
+pub(super) fn pack_crumbs(codes: &[u8; 256]) -> [u8; 64] {
+    array::from_fn(|i| {
+        let first = i / 32 * 128 + i % 32;
+        (0..4).fold(0, |byte, k| byte | ((codes[first + 32 * k] & 3) << (2 * k)))
+    })
+}
+
+/// The inverse of [`pack_crumbs`].
+#[inline(always)]
+pub(super) fn unpack_crumbs(bytes: &[u8; 64]) -> [u8; 256] {
+    array::from_fn(|i| (bytes[i / 128 * 32 + i % 32] >> (2 * (i / 32 % 4))) & 3)
+}
+
+/// Packs one bit of every code: those that are 32 apart share a byte, lowest bit first.
+#[inline(always)]
+pub(super) fn pack_bits(codes: &[u8; 256], bit: u32) -> [u8; 32] {
+    array::from_fn(|i| (0..8).fold(0, |byte, k| byte | (((codes[i + 32 * k] >> bit) & 1) << k)))
+}
+
+/// The inverse of [`pack_bits`], with the bits moved to where they were.
+#[inline(always)]
+pub(super) fn unpack_bits(bytes: &[u8; 32], bit: u32) -> [u8; 256] {
+    array::from_fn(|i| ((bytes[i % 32] >> (i / 32)) & 1) << bit)
+}
+
+/// 32 codes of 5 bits: an integer of the fifth bits, the first lowest, and nibbles as
+/// [`pack_nibbles`] packs them.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct FiveBits {
+    high: [u8; 4],
+    low: [u8; 16],
+}
+
+/// Packs 5-bit codes.
+#[inline(always)]
+pub(super) fn pack_five_bits(codes: &[u8; 32]) -> FiveBits {
+    let high = codes
+        .iter()
+        .rev()
+        .fold(0u32, |word, code| (word << 1) | u32::from((code >> 4) & 1));
+    FiveBits {
+        high: high.to_le_bytes(),
+        low: pack_nibbles(codes, 32),
+    }
+}
+
+/// The inverse of [`pack_five_bits`].
+#[inline(always)]
+pub(super) fn unpack_five_bits(packed: &FiveBits) -> [u8; 32] {
+    let high = u32::from_le_bytes(packed.high);
+    let low: [u8; 32] = unpack_nibbles(&packed.low, 32);
+    array::from_fn(|i| low[i] | (((high >> i) as u8 & 1) << 4))
+}
+
+/// Packs 8 scales and 8 minima of 6 bits: bytes 0–3 hold scales 0–3 and bytes 4–7 minima 0–3, with
+/// the upper two bits of scales and minima 4–7 on top; bytes 8–11 hold the nibbles below.
+///
+/// A code above 63 would spill into those upper bits, as in the reference.
+#[inline(always)]
+pub(super) fn pack_scales_and_mins(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12] {
+    array::from_fn(|i| match i {
+        0..4 => scales[i] | (scales[i + 4] >> 4 << 6),
+        4..8 => mins[i - 4] | (mins[i] >> 4 << 6),
+        _ => (scales[i - 4] & 15) | (mins[i - 4] << 4),
+    })
+}
+
+/// The inverse of [`pack_scales_and_mins`].
+#[inline(always)]
+pub(super) fn unpack_scales_and_mins(bytes: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
+    let scales = array::from_fn(|i| match i {
+        0..4 => bytes[i] & 63,
+        _ => (bytes[i + 4] & 15) | (bytes[i - 4] >> 6 << 4),
+    });
+    let mins = array::from_fn(|i| match i {
+        0..4 => bytes[i + 4] & 63,
+        _ => (bytes[i + 4] >> 4) | (bytes[i] >> 6 << 4),
+    });
+    (scales, mins)
+}
+
+/// Packs 16 scales of 6 bits: low nibbles as [`pack_nibbles`] does with all 16, then the upper two
+/// bits of scales that are 4 apart in a byte.
+#[inline(always)]
+pub(super) fn pack_sixteen_scales(scales: &[u8; 16]) -> [u8; 12] {
+    let low: [u8; 8] = pack_nibbles(scales, 16);
+    array::from_fn(|i| match i {
+        0..8 => low[i],
+        _ => (0..4).fold(0, |byte, k| {
+            byte | (((scales[i - 8 + 4 * k] >> 4) & 3) << (2 * k))
+        }),
+    })
+}
+
+/// The inverse of [`pack_sixteen_scales`].
+#[inline(always)]
+pub(super) fn unpack_sixteen_scales(bytes: &[u8; 12]) -> [u8; 16] {
+    array::from_fn(|i| {
+        let low = if i < 8 {
+            bytes[i] & 15
+        } else {
+            bytes[i - 8] >> 4
+        };
+        low | (((bytes[8 + i % 4] >> (2 * (i / 4))) & 3) << 4)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes<const N: usize>(bits: u32) -> [u8; N] {
+        array::from_fn(|i| ((i * 37 + i / 7) % (1 << bits)) as u8)
+    }
+
+    #[test]
+    fn unpacking_inverts_packing() {
+        for run in [32, 64, 128] {
+            let bytes: [u8; 128] = pack_nibbles(&codes::<256>(4), run);
+            assert_eq!(unpack_nibbles::<256, 128>(&bytes, run), codes(4));
+        }
+        assert_eq!(unpack_crumbs(&pack_crumbs(&codes(2))), codes(2));
+        assert_eq!(
+            unpack_bits(&pack_bits(&codes(3), 2), 2),
+            codes(3).map(|c| c & 4)
+        );
+        assert_eq!(unpack_five_bits(&pack_five_bits(&codes(5))), codes(5));
+        assert_eq!(
+            unpack_sixteen_scales(&pack_sixteen_scales(&codes(6))),
+            codes(6)
+        );
+        let (scales, mins) = (codes(6), codes(6).map(|c: u8| 63 - c));
+        assert_eq!(
+            unpack_scales_and_mins(&pack_scales_and_mins(&scales, &mins)),
+            (scales, mins)
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! Q3_K: 16 groups of 16 elements of 3 bits, with 6-bit scales.
+//!
+//! ```text
+//! high: [u8; 32] | low: [u8; 64] | scales: [u8; 12] | scale: f16
+//! element = scale · (scales[group] - 32) · (code - 4), code = 4 · high bit + low crumb
+//! ```
+//! The parts are laid out as [`pack_bits`], [`pack_crumbs`] and [`pack_sixteen_scales`] say.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::k_symmetric::{decode_groups, fit_groups, recoded};
+use super::number::{extreme, nearest_int};
+use super::packing::{
+    pack_bits, pack_crumbs, pack_sixteen_scales, unpack_bits, unpack_crumbs, unpack_sixteen_scales,
+};
+use super::search::{fit_symmetric, fit_symmetric_by_moves};
+use super::weights::{sum_squares, weigh_important};
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable, cast, cast_ref};
+use std::array;
+
+/// The code of zero.
+const HALF: i32 = 4;
+/// The multiple of the scale that stands for zero.
+const HALF_SCALE: i32 = 32;
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    high: [u8; 32],
+    low: [u8; 64],
+    scales: [u8; 12],
+    scale: F16,
+}
+
+pub(super) struct Q3K;
+
+impl BlockFormat for Q3K {
+    const DTYPE: DType = DType::Q3K;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, importance, out, |x, importance, block| {
+            *block = match importance {
+                None => encode_ref(x),
+                Some(weights) => encode_weighted_ref(x, weights),
+            };
+        });
+    }
+}
+
+impl Block {
+    /// `multiples` count from 0, which stands for -32.
+    fn new(x: &[[f32; 16]; 16], codes: [[u8; 16]; 16], scale: F16, multiples: &[u8; 16]) -> Self {
+        let signed = multiples.map(signed_scale);
+        let codes = cast(recoded(x, codes, scale, &signed, HALF));
+        Self {
+            high: pack_bits(&codes, 2),
+            low: pack_crumbs(&codes),
+            scales: pack_sixteen_scales(multiples),
+            scale,
+        }
+    }
+}
+
+fn signed_scale(multiple: u8) -> i8 {
+    (i32::from(multiple) - HALF_SCALE) as i8
+}
+
+fn encode_ref(x: &[f32; 256]) -> Block {
+    let x = cast_ref(x);
+    let (fits, codes) = fit_groups(x, |_, x| fit_symmetric_by_moves(x, HALF));
+    let farthest = extreme(&fits);
+    if farthest == 0.0 {
+        return Block::new(x, codes, F16::from_f32(0.0), &[0; 16]);
+    }
+    let inverse = -HALF_SCALE as f32 / farthest;
+    let multiples = fits.map(|scale| {
+        let multiple = i32::from(nearest_int(inverse * scale) as i8);
+        (multiple.clamp(-HALF_SCALE, HALF_SCALE - 1) + HALF_SCALE) as u8
+    });
+    Block::new(x, codes, F16::from_f32(1.0 / inverse), &multiples)
+}
+
+fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
+    let offset = 2.0 * sum_squares(x) / 256.0;
+    let (x, importance): (&[[f32; 16]; 16], &[[f32; 16]; 16]) = (cast_ref(x), cast_ref(importance));
+    let weights: [_; 16] = array::from_fn(|i| weigh_important(&x[i], &importance[i], offset));
+    let sums = weights.map(|group| group.iter().fold(0.0, |sum, w| sum + w));
+    let (fits, codes) = fit_groups(x, |i, x| fit_symmetric(x, &weights[i], HALF));
+    let header = fit_symmetric(&fits, &sums, HALF_SCALE);
+    Block::new(x, codes, F16::from_f32(header.scale), &header.codes)
+}
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let (low, high) = (unpack_crumbs(&block.low), unpack_bits(&block.high, 2));
+    let codes: [u8; 256] = array::from_fn(|i| low[i] | high[i]);
+    let scales = unpack_sixteen_scales(&block.scales).map(signed_scale);
+    decode_groups(block.scale, &scales, &codes, HALF, y);
+}

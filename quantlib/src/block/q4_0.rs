@@ -1,0 +1,76 @@
+//! Q4_0: 32 elements of 4 bits with one scale.
+//!
+//! ```text
+//! scale: f16 | codes: [u8; 16]
+//! element = scale · (code - 8)
+//! ```
+//! Elements i and i + 16 share byte i, the first in the low nibble.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks, encode_blocks_in_rows};
+use super::packing::{pack_nibbles, unpack_nibbles};
+use super::search::fit_symmetric;
+use super::thirty_two::symmetric_ref;
+use super::weights::weigh_important;
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable};
+
+/// The code of zero.
+const HALF: i32 = 8;
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scale: F16,
+    codes: [u8; 16],
+}
+
+pub(super) struct Q4_0;
+
+impl BlockFormat for Q4_0 {
+    const DTYPE: DType = DType::Q4_0;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        match importance {
+            None => encode_blocks(rows, cols, None, out, |x, _, block| *block = encode_ref(x)),
+            Some(weights) => {
+                encode_blocks_in_rows(rows, cols, weights, out, |x, w, mean, block| {
+                    *block = encode_weighted_ref(x, w, mean);
+                })
+            }
+        }
+    }
+}
+
+impl Block {
+    fn new(scale: f32, codes: &[u8; 32]) -> Self {
+        Self {
+            scale: F16::from_f32(scale),
+            codes: pack_nibbles(codes, 32),
+        }
+    }
+}
+
+fn encode_ref(x: &[f32; 32]) -> Block {
+    let (scale, codes) = symmetric_ref(x, HALF);
+    Block::new(scale, &codes)
+}
+
+fn encode_weighted_ref(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f32) -> Block {
+    let fit = fit_symmetric(x, &weigh_important(x, importance, row_mean_square), HALF);
+    Block::new(fit.scale, &fit.codes)
+}
+
+fn decode_ref(block: &Block, y: &mut [f32; 32]) {
+    let scale = block.scale.to_f32();
+    let codes: [u8; 32] = unpack_nibbles(&block.codes, 32);
+    for (y, code) in y.iter_mut().zip(codes) {
+        *y = (i32::from(code) - HALF) as f32 * scale;
+    }
+}

@@ -1,0 +1,90 @@
+//! Q4_K: 8 groups of 32 elements of 4 bits, with 6-bit scales and minima.
+//!
+//! ```text
+//! scale: f16 | min: f16 | scales: [u8; 12] | codes: [u8; 128]
+//! element = scale · scales[group] · code - min · mins[group]
+//! ```
+//! `scales` also has the minima, as [`pack_scales_and_mins`] says. Of each 64 codes, those that are
+//! 32 apart share a byte, the first in the low nibble.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::k_affine::{Groups, Header, decode_groups, fit_eight, fit_eight_weighted};
+use super::packing::{pack_nibbles, pack_scales_and_mins, unpack_nibbles, unpack_scales_and_mins};
+use super::search::Grid;
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable, cast, cast_ref};
+
+/// The largest code.
+const TOP: i32 = 15;
+/// The scales that are tried without importance.
+const GRID: Grid = Grid {
+    first: -1.0,
+    step: 0.1,
+    last: 20,
+};
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scale: F16,
+    min: F16,
+    scales: [u8; 12],
+    codes: [u8; 128],
+}
+
+pub(super) struct Q4K;
+
+impl BlockFormat for Q4K {
+    const DTYPE: DType = DType::Q4K;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, importance, out, |x, importance, block| {
+            *block = match importance {
+                None => encode_ref(x),
+                Some(weights) => encode_weighted_ref(x, weights),
+            };
+        });
+    }
+}
+
+impl Block {
+    fn new(x: &[[f32; 32]; 8], groups: Groups<8, 32>, headers: [Header<8>; 2]) -> Self {
+        let [scale, min] = headers;
+        let scales = pack_scales_and_mins(&scale.multiples, &min.multiples);
+        let codes = groups.recoded(
+            x,
+            [scale.unit, min.unit],
+            &unpack_scales_and_mins(&scales),
+            TOP,
+        );
+        Self {
+            scale: scale.unit,
+            min: min.unit,
+            scales,
+            codes: pack_nibbles::<256, 128>(&cast(codes), 64),
+        }
+    }
+}
+
+fn encode_ref(x: &[f32; 256]) -> Block {
+    let (groups, headers) = fit_eight(cast_ref(x), TOP, GRID);
+    Block::new(cast_ref(x), groups, headers)
+}
+
+fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
+    let (groups, headers) = fit_eight_weighted(x, importance, TOP);
+    Block::new(cast_ref(x), groups, headers)
+}
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let codes: [u8; 256] = unpack_nibbles(&block.codes, 64);
+    let scales = unpack_scales_and_mins(&block.scales);
+    decode_groups([block.scale, block.min], &scales, &codes, y);
+}

@@ -1,0 +1,99 @@
+//! Q5_K: 8 groups of 32 elements of 5 bits, with 6-bit scales and minima.
+//!
+//! ```text
+//! scale: f16 | min: f16 | scales: [u8; 12] | high: [u8; 32] | low: [u8; 128]
+//! element = scale · scales[group] · code - min · mins[group], code = 16 · high bit + low nibble
+//! ```
+//! `scales` also has the minima, as [`pack_scales_and_mins`] says; `high` is laid out as
+//! [`pack_bits`] says. Of each 64 codes, those that are 32 apart share a byte of `low`, the first in
+//! the low nibble.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::k_affine::{Groups, Header, TOP_SCALE, decode_groups, fit_eight, fit_eight_weighted};
+use super::packing::{
+    pack_bits, pack_nibbles, pack_scales_and_mins, unpack_bits, unpack_nibbles,
+    unpack_scales_and_mins,
+};
+use super::search::Grid;
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable, cast, cast_ref};
+use std::array;
+
+/// The largest code.
+const TOP: i32 = 31;
+/// The scales that are tried without importance.
+const GRID: Grid = Grid {
+    first: -0.5,
+    step: 0.1,
+    last: 15,
+};
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scale: F16,
+    min: F16,
+    scales: [u8; 12],
+    high: [u8; 32],
+    low: [u8; 128],
+}
+
+pub(super) struct Q5K;
+
+impl BlockFormat for Q5K {
+    const DTYPE: DType = DType::Q5K;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, importance, out, |x, importance, block| {
+            *block = match importance {
+                None => encode_ref(x),
+                Some(weights) => encode_weighted_ref(x, weights),
+            };
+        });
+    }
+}
+
+impl Block {
+    fn new(x: &[[f32; 32]; 8], groups: Groups<8, 32>, headers: [Header<8>; 2]) -> Self {
+        // Unlike Q4_K, this type keeps multiples that wrapped out of the upper bits of others.
+        let [scale, min] = headers.map(|h| Header {
+            multiples: h.multiples.map(|m| m.min(TOP_SCALE)),
+            ..h
+        });
+        let scales = pack_scales_and_mins(&scale.multiples, &min.multiples);
+        let units = [scale.unit, min.unit];
+        let codes = cast(groups.recoded(x, units, &unpack_scales_and_mins(&scales), TOP));
+        Self {
+            scale: scale.unit,
+            min: min.unit,
+            scales,
+            high: pack_bits(&codes, 4),
+            low: pack_nibbles(&codes, 64),
+        }
+    }
+}
+
+fn encode_ref(x: &[f32; 256]) -> Block {
+    let (groups, headers) = fit_eight(cast_ref(x), TOP, GRID);
+    Block::new(cast_ref(x), groups, headers)
+}
+
+fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
+    let (groups, headers) = fit_eight_weighted(x, importance, TOP);
+    Block::new(cast_ref(x), groups, headers)
+}
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let low: [u8; 256] = unpack_nibbles(&block.low, 64);
+    let high = unpack_bits(&block.high, 4);
+    let codes: [u8; 256] = array::from_fn(|i| low[i] | high[i]);
+    let scales = unpack_scales_and_mins(&block.scales);
+    decode_groups([block.scale, block.min], &scales, &codes, y);
+}
