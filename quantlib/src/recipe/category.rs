@@ -97,33 +97,12 @@ const KEPT_PARTS: &[&str] = &[
     "mm.a.code_embd",
 ];
 
-/// Parts of names that glm5-next keeps besides.
-const KEPT_PARTS_GLM5_NEXT: &[&str] = &[
-    "hc_",
-    "indexer.attn_q_b",
-    "indexer.attn_k",
-    "indexer.proj",
-    "indexer_compressor_gate",
-    "indexer_compressor_ape",
-    "ssm_f_a.weight",
-    "ssm_f_b.weight",
-    "ssm_g_a.weight",
-    "ssm_g_b.weight",
-    "ssm_beta.weight",
-    "attn_kv_a_mqa.weight",
-    "attn_k_b.weight",
-    "attn_v_b.weight",
-];
-
 /// Whether a tensor of this name, of two dimensions or more, may be quantized.
-pub(super) fn quantizable(name: &str, arch: &str) -> bool {
+pub(super) fn quantizable(name: &str) -> bool {
     // llama.cpp compares where "weight" begins with the length minus 6, and for a name of 5 bytes
     // both wrap around to the same number.
     let is_weight = name.ends_with("weight") || name.len() == 5;
-    let contains = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    let is_kept = KEPT.contains(&name)
-        || contains(KEPT_PARTS)
-        || arch == "glm5-next" && contains(KEPT_PARTS_GLM5_NEXT);
+    let is_kept = KEPT.contains(&name) || KEPT_PARTS.iter().any(|part| name.contains(part));
     is_weight && !is_kept
 }
 
@@ -148,16 +127,15 @@ mod tests {
 
     #[test]
     fn small_tensors_are_kept() {
-        assert!(quantizable("blk.0.attn_q.weight", "llama"));
-        assert!(quantizable("blk.0.attn_k_b.weight", "deepseek2"));
-        assert!(quantizable("alpha", "llama"));
+        assert!(quantizable("blk.0.attn_q.weight"));
+        assert!(quantizable("blk.0.attn_k_b.weight"));
+        assert!(quantizable("alpha"));
         for name in [
             "blk.0.attn_norm.weight",
             "token_types.weight",
             "blk.0.attn_q.bias",
         ] {
-            assert!(!quantizable(name, "llama"), "{name}");
+            assert!(!quantizable(name), "{name}");
         }
-        assert!(!quantizable("blk.0.attn_k_b.weight", "glm5-next"));
     }
 }

@@ -20,7 +20,7 @@ const KNOWN: &str = "\
     hy_v3 hy_v4 smollm3 gpt-oss lfm2 lfm2moe dream smallthinker llada llada-moe seed_oss grovemoe \
     apertus minimax-01 hrm_text minimax-m2 minimax-m3 cogvlm rnd1 pangu-embedded mistral3 eagle3 \
     dflash mistral4 paddleocr mimo2 step35 spark2_5 llama-embed maincoder kimi-linear kimi-k3 \
-    glm5-next talkie mellum nanbeige qwen3tts pockettts";
+    talkie mellum nanbeige qwen3tts pockettts";
 
 /// Most layers that llama.cpp accepts.
 const MOST_LAYERS: u32 = 512;

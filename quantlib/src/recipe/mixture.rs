@@ -52,10 +52,6 @@ impl Mixture<'_> {
         category: Category,
     ) -> Result<DType> {
         let base = self.recipe.dtype();
-        let glm_keeps = ["attn_q_a", "attn_q_b", "nextn.eh_proj"];
-        if self.arch == "glm5-next" && glm_keeps.iter().any(|part| name.contains(part)) {
-            return Ok(Q8_0);
-        }
         let is_output = category == Category::Output || self.tied && category.is_vocabulary();
         if is_output {
             return Ok(self.output_type.unwrap_or_else(|| self.output(shape)));

@@ -71,7 +71,6 @@ struct Planner<'a> {
     recipe: Recipe,
     options: &'a QuantizeOptions,
     importance: Option<&'a ImportanceSummary>,
-    arch: &'a str,
     patterns: Patterns,
     mixture: Option<Mixture<'a>>,
     notes: Vec<String>,
@@ -105,7 +104,6 @@ impl<'a> Planner<'a> {
             recipe,
             options,
             importance,
-            arch: keys.architecture(),
             patterns: Patterns::new(&options.tensor_types)?,
             mixture,
             notes: Vec::new(),
@@ -151,7 +149,7 @@ impl<'a> Planner<'a> {
         self.recipe != Recipe::Copy
             && shape.len() >= 2
             && !(self.options.leave_output_tensor && name == "output.weight")
-            && quantizable(name, self.arch)
+            && quantizable(name)
     }
 
     fn choose(&mut self, name: &str, shape: &[usize], category: Category) -> Result<DType> {

@@ -1,0 +1,389 @@
+"""llama-quantize, from the prebuilt libllama that scripts/get-ggml fetches.
+
+The library has the quantizer (llama_model_quantize); llama-quantize's option parsing is done here,
+from its source. As a command:
+
+    python tests/peers/llama_quantize.py [OPTIONS] IN OUT TYPE [THREADS]
+
+with llama-quantize's options, and --quiet. As a module: `quantize(["--pure", "in", "out", "q4_k"])`
+returns what the library logged, or raises QuantizeError with it.
+"""
+
+import ctypes
+import os
+import struct
+import sys
+from ctypes import CFUNCTYPE, POINTER, Structure, Union, byref, c_bool, c_char, c_char_p
+from ctypes import c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, c_void_p, cast
+from pathlib import Path
+
+LIBRARIES = Path(__file__).resolve().parents[2] / ".peers" / "ggml"
+
+# llama_ftype in llama.h, by the names of llama-quantize; COPY is F32 with another flag.
+FILE_TYPES = {
+    "Q1_0": 40, "Q2_0": 41, "Q4_0": 2, "Q4_1": 3, "MXFP4_MOE": 38, "Q5_0": 8, "Q5_1": 9,
+    "IQ2_XXS": 19, "IQ2_XS": 20, "IQ2_S": 28, "IQ2_M": 29, "IQ1_S": 24, "IQ1_M": 31, "TQ1_0": 36,
+    "TQ2_0": 37, "Q2_K": 10, "Q2_K_S": 21, "IQ3_XXS": 23, "IQ3_S": 26, "IQ3_M": 27, "Q3_K": 12,
+    "IQ3_XS": 22, "Q3_K_S": 11, "Q3_K_M": 12, "Q3_K_L": 13, "IQ4_NL": 25, "IQ4_XS": 30, "Q4_K": 15,
+    "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K": 17, "Q5_K_S": 16, "Q5_K_M": 17, "Q6_K": 18, "Q8_0": 7,
+    "F16": 1, "BF16": 32, "F32": 0, "COPY": 0,
+}  # fmt: skip
+
+TYPE_COUNT = 43  # GGML_TYPE_COUNT
+
+
+class ImatrixData(Structure):
+    _fields_ = [("name", c_char_p), ("data", POINTER(c_float)), ("size", c_size_t)]
+
+
+class OverrideValue(Union):
+    _fields_ = [
+        ("val_i64", c_int64),
+        ("val_f64", c_double),
+        ("val_bool", c_bool),
+        ("val_str", c_char * 128),
+    ]
+
+
+class KvOverride(Structure):
+    _fields_ = [("tag", c_int), ("key", c_char * 128), ("value", OverrideValue)]
+
+
+class TensorOverride(Structure):
+    _fields_ = [("pattern", c_char_p), ("type", c_int)]
+
+
+class Params(Structure):
+    """llama_model_quantize_params."""
+
+    _fields_ = [
+        ("nthread", c_int32),
+        ("ftype", c_int),
+        ("output_tensor_type", c_int),
+        ("token_embedding_type", c_int),
+        ("allow_requantize", c_bool),
+        ("quantize_output_tensor", c_bool),
+        ("only_copy", c_bool),
+        ("pure", c_bool),
+        ("keep_split", c_bool),
+        ("dry_run", c_bool),
+        ("imatrix", POINTER(ImatrixData)),
+        ("kv_overrides", POINTER(KvOverride)),
+        ("tt_overrides", POINTER(TensorOverride)),
+        ("prune_layers", POINTER(c_int32)),
+        ("max_buf_size", c_size_t),
+    ]
+
+
+class QuantizeError(Exception):
+    """The quantizer refused; the text is what it logged."""
+
+
+class UsageError(Exception):
+    """llama-quantize would have printed its usage."""
+
+
+LOG_CALLBACK = CFUNCTYPE(None, c_int, c_char_p, c_void_p)
+
+
+class Library:
+    """The loaded library, with its log collected."""
+
+    def __init__(self, folder=LIBRARIES):
+        folder = Path(folder)
+        load = lambda name: ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+        self.base = load("libggml-base.so")
+        self.ggml = load("libggml.v0.5.0.so")
+        self.llama = load("libllama.v0.5.0.so")
+        self.base.ggml_type_name.restype = c_char_p
+        self.llama.llama_model_quantize_default_params.restype = Params
+        self.llama.llama_model_quantize.argtypes = [c_char_p, c_char_p, POINTER(Params)]
+        self.llama.llama_model_quantize.restype = c_uint32
+        self.log = []
+        self._callback = LOG_CALLBACK(lambda _level, text, _user: self.log.append(text))
+        self.llama.llama_log_set(self._callback, None)
+        self.ggml.ggml_backend_load_all_from_path(str(folder).encode())
+
+    def type_id(self, name):
+        """parse_ggml_type"""
+        for number in range(TYPE_COUNT):
+            known = self.base.ggml_type_name(number)
+            if known and known.decode().lower() == name.lower():
+                return number
+        raise UsageError(f"invalid ggml_type '{name}'")
+
+    def quantize(self, source, target, params):
+        self.log.clear()
+        status = self.llama.llama_model_quantize(os.fsencode(source), os.fsencode(target), byref(params))
+        text = b"".join(self.log).decode(errors="replace")
+        if status != 0:
+            raise QuantizeError(text)
+        return text
+
+
+_library = None
+
+
+def library():
+    global _library
+    if _library is None:
+        _library = Library()
+    return _library
+
+
+def parse_file_type(name):
+    """try_parse_ftype: (number, name)"""
+    for known, number in FILE_TYPES.items():
+        if known == name.upper():
+            return number, known
+    try:
+        wanted = int(name)
+    except ValueError:
+        return None
+    return next(((n, known) for known, n in FILE_TYPES.items() if n == wanted), None)
+
+
+def parse_kv_override(text):
+    """string_parse_kv_override"""
+    key, sep, rest = text.partition("=")
+    kind, colon, value = rest.partition(":")
+    if not sep or not colon or len(key.encode()) >= 128:
+        raise UsageError(f"malformed KV override '{text}'")
+    override = KvOverride(key=key.encode())
+    if kind == "int":
+        override.tag, override.value.val_i64 = 0, int(value)
+    elif kind == "float":
+        override.tag, override.value.val_f64 = 1, float(value)
+    elif kind == "bool" and value in ("true", "false"):
+        override.tag, override.value.val_bool = 2, value == "true"
+    elif kind == "str" and len(value.encode()) <= 127:
+        override.tag, override.value.val_str = 3, value.encode()
+    else:
+        raise UsageError(f"invalid KV override '{text}'")
+    return override
+
+
+def string_override(key, text):
+    override = KvOverride(tag=3, key=key.encode())
+    override.value.val_str = text[:127]
+    return override
+
+
+def int_override(key, number):
+    override = KvOverride(tag=0, key=key.encode())
+    override.value.val_i64 = number
+    return override
+
+
+class Gguf:
+    """The keys and tensors of a GGUF file: enough for importance matrices and comparisons."""
+
+    SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+
+    def __init__(self, path):
+        self.bytes = Path(path).read_bytes()
+        self.at = 0
+        magic, version, tensors, keys = self.take("<4sIQQ")
+        assert magic == b"GGUF" and version == 3, (magic, version)
+        self.keys = {}
+        for _ in range(keys):
+            name = self.string().decode()
+            self.keys[name] = self.value(self.take("<I")[0])
+        self.tensors = {}
+        for _ in range(tensors):
+            name = self.string().decode()
+            dims = self.take("<I")[0]
+            shape = self.take(f"<{dims}Q")
+            kind, offset = self.take("<IQ")
+            self.tensors[name] = (shape, kind, offset)
+        alignment = self.keys.get("general.alignment", 32)
+        self.data = -(-self.at // alignment) * alignment
+
+    def take(self, form):
+        values = struct.unpack_from(form, self.bytes, self.at)
+        self.at += struct.calcsize(form)
+        return values
+
+    def string(self):
+        (length,) = self.take("<Q")
+        self.at += length
+        return self.bytes[self.at - length : self.at]
+
+    def value(self, kind):
+        if kind == 8:
+            return self.string()
+        if kind == 9:
+            inner, count = self.take("<IQ")
+            return [self.value(inner) for _ in range(count)]
+        return self.take("<" + self.SCALARS[kind])[0]
+
+    def floats(self, name):
+        """An F32 tensor, flat."""
+        shape, kind, offset = self.tensors[name]
+        assert kind == 0, name
+        count = 1
+        for dim in shape:
+            count *= dim
+        start = self.data + offset
+        return (c_float * count).from_buffer_copy(self.bytes[start : start + 4 * count])
+
+
+def load_imatrix(path):
+    """load_imatrix for the GGUF form: (weights by name, datasets, number of chunks)"""
+    file = Gguf(path)
+    weights = {}
+    for name in file.tensors:
+        if not name.endswith(".in_sum2"):
+            continue
+        base = name.removesuffix(".in_sum2")
+        sums = file.floats(name)
+        counts = file.floats(base + ".counts")
+        cols = len(sums) // len(counts)
+        scaled = (c_float * len(sums))()
+        for expert, count in enumerate(counts):
+            count = int(count + 0.5)
+            for i in range(expert * cols, (expert + 1) * cols):
+                # Dividing in f64 and rounding to f32 gives what C's division in f32 gives.
+                scaled[i] = sums[i] / count if count > 0 else 1.0
+        weights[base] = scaled
+    return weights, file.keys["imatrix.datasets"], file.keys["imatrix.chunk_count"]
+
+
+class Job:
+    """Options as llama-quantize parses them."""
+
+    def __init__(self, library):
+        self.library = library
+        self.params = library.llama.llama_model_quantize_default_params()
+        self.overrides = []
+        self.tensor_types = []
+        self.prune = set()
+        self.imatrix_file = None
+        self.imatrix = {}
+        self.datasets = []
+        self.chunks = -1
+        self.included = []
+        self.excluded = []
+        self.quiet = False
+
+    def option(self, name, take):
+        params = self.params
+        if name == "--quiet":
+            self.quiet = True
+        elif name == "--leave-output-tensor":
+            params.quantize_output_tensor = False
+        elif name in ("--dry-run", "--allow-requantize", "--pure", "--keep-split"):
+            setattr(params, name[2:].replace("-", "_"), True)
+        elif name in ("--output-tensor-type", "--token-embedding-type"):
+            setattr(params, name[2:].replace("-", "_"), self.library.type_id(take()))
+        elif name == "--tensor-type":
+            self.tensor_type(take())
+        elif name == "--tensor-type-file":
+            for text in Path(take()).read_text().split():
+                self.tensor_type(text)
+        elif name == "--prune-layers":
+            self.prune |= {int(layer) for layer in take().split(",")}
+        elif name == "--override-kv":
+            self.overrides.append(parse_kv_override(take()))
+        elif name == "--imatrix":
+            self.imatrix_file = take()
+        elif name == "--include-weights":
+            self.included.append(take())
+        elif name == "--exclude-weights":
+            self.excluded.append(take())
+        elif name == "--max-buffer-size":
+            params.max_buf_size = int(take()) << 20
+        else:
+            raise UsageError(f"unknown option {name}")
+
+    def tensor_type(self, text):
+        name, sep, dtype = text.partition("=")
+        if not sep or not name or not dtype:
+            raise UsageError(f"malformed tensor type '{text}'")
+        self.tensor_types.append((name.lower().encode(), self.library.type_id(dtype)))
+
+    def prepare_imatrix(self):
+        if self.imatrix_file and not self.imatrix:
+            self.imatrix, self.datasets, self.chunks = load_imatrix(self.imatrix_file)
+        found = lambda name, parts: any(part in name for part in parts)
+        if self.excluded:
+            self.imatrix = {k: v for k, v in self.imatrix.items() if not found(k, self.excluded)}
+        if self.included:
+            self.imatrix = {k: v for k, v in self.imatrix.items() if found(k, self.included)}
+        if not self.imatrix:
+            return
+        keys = "quantize.imatrix."
+        self.overrides.append(string_override(keys + "file", os.fsencode(self.imatrix_file)))
+        if self.datasets:
+            self.overrides.append(string_override(keys + "dataset", self.datasets[0]))
+        self.overrides.append(int_override(keys + "entries_count", len(self.imatrix)))
+        if self.chunks > 0:
+            self.overrides.append(int_override(keys + "chunks_count", self.chunks))
+
+    def run(self, source, target, file_type):
+        parsed = parse_file_type(file_type)
+        if parsed is None:
+            raise UsageError(f"invalid ftype '{file_type}'")
+        self.params.ftype, name = parsed
+        self.params.only_copy = name == "COPY"
+        self.prepare_imatrix()
+        # Arrays end with a null entry; the locals keep them alive during the call.
+        if self.imatrix:
+            entries = [(k.encode(), cast(v, POINTER(c_float)), len(v)) for k, v in self.imatrix.items()]
+            imatrix = (ImatrixData * (len(entries) + 1))(*entries)
+            self.params.imatrix = imatrix
+        if self.overrides:
+            overrides = (KvOverride * (len(self.overrides) + 1))(*self.overrides)
+            self.params.kv_overrides = overrides
+        if self.tensor_types:
+            types = (TensorOverride * (len(self.tensor_types) + 1))(*self.tensor_types)
+            types[-1].type = TYPE_COUNT
+            self.params.tt_overrides = types
+        if self.prune:
+            layers = (c_int32 * (len(self.prune) + 1))(*sorted(self.prune), -1)
+            self.params.prune_layers = layers
+        return self.library.quantize(source, target, self.params)
+
+
+def parse(arguments):
+    """The job and its positional arguments."""
+    job = Job(library())
+    rest = list(arguments)
+    while rest and rest[0].startswith("--"):
+        name = rest.pop(0)
+
+        def take():
+            if not rest:
+                raise UsageError(f"{name} needs a value")
+            return rest.pop(0)
+
+        job.option(name, take)
+    return job, rest
+
+
+def quantize(arguments):
+    """Runs llama-quantize with these command line arguments: options, IN, OUT, TYPE, THREADS."""
+    job, rest = parse(arguments)
+    if len(rest) not in (3, 4):
+        raise UsageError("expected IN OUT TYPE [THREADS]")
+    if len(rest) == 4:
+        job.params.nthread = int(rest[3])
+    return job.run(*rest[:3])
+
+
+def main():
+    try:
+        text = quantize(sys.argv[1:])
+    except UsageError as error:
+        print(f"llama_quantize: {error}\n{__doc__}", file=sys.stderr)
+        return 2
+    except QuantizeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if "--quiet" not in sys.argv:
+        print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
