@@ -99,92 +99,116 @@ pub fn quantize_into(
             dst.len()
         )));
     }
-    block::codec(dtype)?;
-    let experts = experts(rows, cols, dtype, importance)?;
+    let encoder = RowEncoder::new(rows, cols, dtype, importance, options.non_finite)?;
     if rows == 0 || cols == 0 {
         return Ok(());
     }
-    let rows_per_expert = rows / experts;
-    let encode = |first: usize, out: &mut [u8], scratch: &mut Vec<f32>| {
-        encode_rows(
-            src,
-            cols,
-            dtype,
-            importance,
-            options,
-            first,
-            rows_per_expert,
-            out,
-            scratch,
-        )
-    };
     let chunk_rows = (CHUNK / cols).max(1);
+    let encode = |i: usize, out: &mut [u8], scratch: &mut Vec<f32>| {
+        options.check_cancelled()?;
+        let first = i * chunk_rows;
+        let last = (first + chunk_rows).min(rows);
+        encoder.encode(first, src.slice(first * cols, last * cols), out, scratch)
+    };
     let threads = parallel::resolve_threads(options.threads);
     if threads == 1 || rows <= chunk_rows {
         let mut scratch = Vec::new();
         return dst
             .chunks_mut(chunk_rows * row_bytes)
             .enumerate()
-            .try_for_each(|(i, out)| encode(i * chunk_rows, out, &mut scratch));
+            .try_for_each(|(i, out)| encode(i, out, &mut scratch));
     }
     parallel::pool(threads)?.install(|| {
         dst.par_chunks_mut(chunk_rows * row_bytes)
             .enumerate()
-            .try_for_each_init(Vec::new, |scratch, (i, out)| {
-                encode(i * chunk_rows, out, scratch)
-            })
+            .try_for_each_init(Vec::new, |scratch, (i, out)| encode(i, out, scratch))
     })
 }
 
-/// Encodes as many rows as `out` holds, from row `first`, each with its expert's importance.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one inner step of `quantize_into`, split for length"
-)]
-fn encode_rows(
-    src: Floats<'_>,
-    cols: usize,
+/// Encodes a tensor piece by piece, each of its rows with its expert's importance.
+pub(crate) struct RowEncoder<'w> {
+    codec: &'static block::Codec,
     dtype: DType,
-    importance: Option<&[f32]>,
-    options: &CodecOptions,
-    first: usize,
+    cols: usize,
+    row_bytes: usize,
     rows_per_expert: usize,
-    out: &mut [u8],
-    scratch: &mut Vec<f32>,
-) -> Result<()> {
-    options.check_cancelled()?;
-    let codec = block::codec(dtype)?;
-    let row_bytes = dtype.row_bytes(cols)?;
-    let end = first + out.len() / row_bytes;
-    let mut row = first;
-    while row < end {
-        let expert = row / rows_per_expert;
-        let stop = end.min((expert + 1) * rows_per_expert);
-        let weights = importance.map(|w| {
-            if w.len() == cols {
-                w
+    importance: Option<&'w [f32]>,
+    non_finite: NonFinite,
+}
+
+impl<'w> RowEncoder<'w> {
+    /// Checks all but the values, for a tensor of `rows` rows; the errors are those of
+    /// [`quantize`].
+    pub(crate) fn new(
+        rows: usize,
+        cols: usize,
+        dtype: DType,
+        importance: Option<&'w [f32]>,
+        non_finite: NonFinite,
+    ) -> Result<Self> {
+        let experts = experts(rows, cols, dtype, importance)?;
+        Ok(Self {
+            codec: block::codec(dtype)?,
+            dtype,
+            cols,
+            row_bytes: dtype.row_bytes(cols)?,
+            rows_per_expert: (rows / experts).max(1),
+            importance,
+            non_finite,
+        })
+    }
+
+    /// Encodes whole rows, `first` being the number in the tensor of the first. Panics if `out` has
+    /// not exactly their encoded length.
+    pub(crate) fn encode(
+        &self,
+        first: usize,
+        src: Floats<'_>,
+        out: &mut [u8],
+        scratch: &mut Vec<f32>,
+    ) -> Result<()> {
+        let end = first + src.len() / self.cols;
+        let mut row = first;
+        while row < end {
+            let expert = row / self.rows_per_expert;
+            let stop = end.min((expert + 1) * self.rows_per_expert);
+            let piece = src.slice((row - first) * self.cols, (stop - first) * self.cols);
+            let bytes = (row - first) * self.row_bytes..(stop - first) * self.row_bytes;
+            let mut zeroed = Vec::new();
+            let x = self.finite(row, piece.widen(scratch), &mut zeroed)?;
+            self.codec
+                .encode(x, self.cols, self.weights(expert), &mut out[bytes]);
+            row = stop;
+        }
+        Ok(())
+    }
+
+    fn weights(&self, expert: usize) -> Option<&'w [f32]> {
+        self.importance.map(|weights| {
+            if weights.len() == self.cols {
+                weights
             } else {
-                &w[expert * cols..][..cols]
+                &weights[expert * self.cols..][..self.cols]
             }
-        });
-        let mut zeroed = Vec::new();
-        let mut x = src.slice(row * cols, stop * cols).widen(scratch);
-        if dtype.is_quantized()
-            && let Some(at) = x.iter().position(|v| !v.is_finite())
-        {
-            match options.non_finite {
-                NonFinite::Refuse => return Err(not_finite(x[at], row + at / cols, at % cols)),
-                NonFinite::Zero => {
-                    zeroed.extend(x.iter().map(|v| if v.is_finite() { *v } else { 0.0 }));
-                    x = &zeroed;
-                }
+        })
+    }
+
+    /// `x`, whose first row is `row`, with what is to be done about its NaNs and infinities done.
+    fn finite<'x>(&self, row: usize, x: &'x [f32], zeroed: &'x mut Vec<f32>) -> Result<&'x [f32]> {
+        if !self.dtype.is_quantized() {
+            return Ok(x);
+        }
+        let Some(at) = x.iter().position(|v| !v.is_finite()) else {
+            return Ok(x);
+        };
+        match self.non_finite {
+            NonFinite::Refuse => Err(not_finite(x[at], row + at / self.cols, at % self.cols)),
+            NonFinite::Zero => {
+                zeroed.extend(x.iter().map(|v| if v.is_finite() { *v } else { 0.0 }));
+                Ok(zeroed)
             }
         }
-        let bytes = (row - first) * row_bytes..(stop - first) * row_bytes;
-        codec.encode(x, cols, weights, &mut out[bytes]);
-        row = stop;
     }
-    Ok(())
 }
 
 fn not_finite(value: f32, row: usize, col: usize) -> Error {

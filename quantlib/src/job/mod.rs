@@ -1,1 +1,213 @@
-//! Carries a plan out: streams tiles with bounded memory into an output that appears whole.
+//! Carries plans out: streams tensors through encoders into a file, in bounded memory.
+//!
+//! Everything is known before the first byte is read: the plan names every output tensor, and the
+//! layout of the file gives each its place. So tiles of rows are read, encoded and written by many
+//! threads in any order, and the result does not depend on their number or on the memory limit.
+
+mod evaluate;
+mod report;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+pub use report::{Report, TensorReport};
+
+use crate::codec::NonFinite;
+use crate::error::{Error, Result};
+use crate::format::Layout;
+use crate::format::gguf;
+use crate::io::OutputSet;
+use crate::model::{ImportanceMatrix, Model, Plan, TensorInfo};
+use crate::parallel;
+use crate::tensor::Encoding;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tensor::{Encoder, Task};
+use workers::Work;
+
+/// The memory limit of a job that names none, in bytes.
+pub const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
+
+/// Told the bytes written, the bytes that the tensors take in all, and the tensor being written;
+/// a break cancels the job.
+pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64, &str) -> ControlFlow<()> + 'a);
+
+/// How a job runs; the default is right for most. None of it changes the bytes that are written,
+/// but for [`importance`](Self::importance) and [`non_finite`](Self::non_finite).
+#[derive(Default)]
+#[non_exhaustive]
+pub struct JobOptions<'a> {
+    /// Number of threads; 0 means all.
+    pub threads: usize,
+    /// Bytes that tensor data may take in memory; 0 means [`DEFAULT_MEMORY_LIMIT`].
+    pub memory_limit: u64,
+    /// What to do with NaN and infinite weights that are to be quantized.
+    pub non_finite: NonFinite,
+    /// The weights that the plan's tensors ask for by name.
+    pub importance: Option<&'a ImportanceMatrix>,
+    /// Called on the thread that runs the job, many times a second.
+    pub progress: Option<Progress<'a>>,
+    /// Set it, from any thread or signal handler, to cancel the job.
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+/// A plan joined with the model that it is about.
+///
+/// ```no_run
+/// use quantlib::job::{Job, JobOptions};
+/// use quantlib::model::{Expr, OutputTensor, Plan};
+/// use quantlib::{DType, Encoding};
+///
+/// let model = quantlib::format::open("model-f16.gguf")?;
+/// let tensors = model.tensors().iter().map(|tensor| OutputTensor {
+///     name: tensor.name.clone(),
+///     shape: tensor.shape.clone(),
+///     encoding: Encoding::Block(DType::F32),
+///     source: Expr::input(&tensor.name),
+///     importance: None,
+/// });
+/// let plan = Plan { tensors: tensors.collect(), ..Plan::default() };
+/// let report = Job::new(&model, &plan)?.run("model-f32.gguf", JobOptions::default())?;
+/// println!("{} bytes", report.file_bytes);
+/// # Ok::<(), quantlib::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Job<'a> {
+    model: &'a Model,
+    plan: &'a Plan,
+    dialect: gguf::Dialect,
+    inputs: Vec<PathBuf>,
+    tasks: Vec<Task<'a>>,
+}
+
+impl<'a> Job<'a> {
+    /// Checks that the plan can be carried out on this model; reads no tensor.
+    ///
+    /// # Errors
+    /// `malformed` if the plan asks for tensors or shapes that the model has not, `misuse` if a
+    /// tensor's shape does not fit its type, `unsupported` if a type has no codec.
+    pub fn new(model: &'a Model, plan: &'a Plan) -> Result<Self> {
+        let tasks = plan
+            .tensors
+            .iter()
+            .map(|tensor| {
+                Task::new(tensor, model)
+                    .map_err(|e| e.in_tensor(&tensor.name).in_file(model.path()))
+            })
+            .collect::<Result<_>>()?;
+        let mut inputs = vec![model.path().to_path_buf()];
+        inputs.extend(model.files().into_iter().map(Path::to_path_buf));
+        Ok(Self {
+            model,
+            plan,
+            dialect: gguf::Dialect::default(),
+            inputs,
+            tasks,
+        })
+    }
+
+    /// Chooses whose habits the file follows; llama-quantize's by default.
+    pub fn dialect(mut self, dialect: gguf::Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Further files that the output must not be, such as that of the importance matrix.
+    pub fn inputs(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.inputs.extend(files);
+        self
+    }
+
+    /// What [`run`](Self::run) would write, without writing it.
+    ///
+    /// # Errors
+    /// `misuse` or `limit` if no GGUF file can hold the plan.
+    pub fn dry_run(&self) -> Result<Report> {
+        Ok(Report::new(
+            self.model,
+            self.plan,
+            &self.tasks,
+            self.layout()?.file_len,
+        ))
+    }
+
+    /// Writes the file. It appears whole or not at all; one that exists is replaced at the end.
+    ///
+    /// # Errors
+    /// `io` for a full disk and other trouble with files, `misuse` if the output is the input or
+    /// the model has NaN or infinite weights, `limit` if one row needs more than the memory limit,
+    /// `cancelled`, and those of [`dry_run`](Self::dry_run). Nothing is left behind.
+    pub fn run(&self, out: impl AsRef<Path>, options: JobOptions<'_>) -> Result<Report> {
+        let (out, begin) = (out.as_ref(), Instant::now());
+        let layout = self.layout()?;
+        let limit = match options.memory_limit {
+            0 => DEFAULT_MEMORY_LIMIT,
+            limit => limit,
+        };
+        let threads = parallel::resolve_threads(options.threads);
+        let (threads, share) = self.in_input(tensor::divide(&self.tasks, threads, limit))?;
+        let encoders = self.in_input(self.encoders(options.importance, options.non_finite))?;
+        let set = OutputSet::file(out, &self.inputs)?;
+        set.reserve(0, layout.file_len)?;
+        set.write_at(0, 0, &layout.head)?;
+        let work = Work {
+            input: self.model.path(),
+            tasks: &self.tasks,
+            encoders: &encoders,
+            offsets: &layout.offsets,
+            share,
+            set: &set,
+        };
+        work.run(threads, options.progress, options.cancel)?;
+        set.sync()?;
+        if options
+            .cancel
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
+        {
+            return Err(Error::cancelled());
+        }
+        set.commit()?;
+        let mut report = Report::new(self.model, self.plan, &self.tasks, layout.file_len);
+        report.output = Some(out.display().to_string());
+        report.threads = Some(threads);
+        report.seconds = Some(begin.elapsed().as_secs_f64());
+        Ok(report)
+    }
+
+    fn in_input<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|e| e.in_file(self.model.path()))
+    }
+
+    fn encoders<'o>(
+        &'o self,
+        importance: Option<&'o ImportanceMatrix>,
+        non_finite: NonFinite,
+    ) -> Result<Vec<Encoder<'o>>> {
+        let encoders = self.tasks.iter().map(|task| {
+            let encoder = task.encoder(importance, non_finite);
+            encoder.map_err(|e| e.in_tensor(task.name()))
+        });
+        encoders.collect()
+    }
+
+    fn layout(&self) -> Result<Layout> {
+        let infos: Vec<_> = self
+            .plan
+            .tensors
+            .iter()
+            .map(|tensor| {
+                let Encoding::Block(dtype) = tensor.encoding;
+                TensorInfo {
+                    name: tensor.name.clone(),
+                    dtype,
+                    shape: tensor.shape.clone(),
+                }
+            })
+            .collect();
+        let metadata = self.plan.apply_edits(self.model.metadata().clone());
+        gguf::layout(&infos, &metadata, self.dialect)
+    }
+}

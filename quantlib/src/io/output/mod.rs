@@ -134,14 +134,19 @@ impl OutputSet {
         })
     }
 
-    /// Syncs the files and renames them into their places.
-    pub(crate) fn commit(self) -> Result<()> {
-        for output in &self.files {
+    /// Brings the files onto the disk, which may take a while.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.files.iter().try_for_each(|output| {
             output
                 .file
                 .sync_all()
-                .map_err(|e| Error::io("cannot write the output", e).in_file(&output.target))?;
-        }
+                .map_err(|e| Error::io("cannot write the output", e).in_file(&output.target))
+        })
+    }
+
+    /// Syncs the files and renames them into their places.
+    pub(crate) fn commit(self) -> Result<()> {
+        self.sync()?;
         match &self.folder {
             Some(target) => self.commit_folder(target)?,
             None => self.commit_files()?,

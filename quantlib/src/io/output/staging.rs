@@ -74,10 +74,10 @@ impl Drop for Staging {
 
 fn prefix(target: &Path) -> String {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    format!(
-        ".{}.quantlib-",
-        &name[..name.floor_char_boundary(NAME_BYTES)]
-    )
+    let end = (0..=name.len().min(NAME_BYTES))
+        .rfind(|&end| name.is_char_boundary(end))
+        .unwrap_or(0);
+    format!(".{}.quantlib-", &name[..end])
 }
 
 fn lock_path(folder: &Path, stem: &str) -> PathBuf {

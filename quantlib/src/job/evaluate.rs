@@ -1,0 +1,335 @@
+//! Evaluates source expressions for any range of elements, in bounded memory.
+//!
+//! A range is asked for by its place in the row-major order of the expression's elements. Moves
+//! (slices, joins, swapped rows, transposes) turn it into ranges of the inputs; calculations pass
+//! over it in chunks.
+
+use crate::block;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::model::{Expr, Model};
+
+/// Elements that calculations take at a time, and that transposes gather at a time.
+const CHUNK: usize = 4096;
+
+/// An expression over the tensors of one model, checked and ready to be evaluated.
+#[derive(Debug)]
+pub(super) struct Source<'m> {
+    op: Op<'m>,
+    dtype: DType,
+    shape: Vec<usize>,
+}
+
+#[derive(Debug)]
+enum Op<'m> {
+    Input {
+        model: &'m Model,
+        index: usize,
+    },
+    Cast(Box<Source<'m>>),
+    /// The elements of another expression from `first` on.
+    From {
+        of: Box<Source<'m>>,
+        first: usize,
+    },
+    Concat(Vec<Source<'m>>),
+    SwapRows {
+        of: Box<Source<'m>>,
+        view: [usize; 3],
+    },
+    Transpose {
+        of: Box<Source<'m>>,
+        axes: &'m [usize],
+    },
+    Add {
+        of: Box<Source<'m>>,
+        value: f32,
+    },
+    Values(&'m [f32]),
+}
+
+impl<'m> Source<'m> {
+    /// Resolves the expression's inputs and checks its shapes; see [`Expr::infer`] for the errors.
+    pub(super) fn new(expr: &'m Expr, model: &'m Model) -> Result<Self> {
+        let typed = expr.infer(&|name| model.tensor(name))?;
+        let inner = |of: &'m Expr| Self::new(of, model).map(Box::new);
+        let op = match expr {
+            Expr::Input(name) => Op::Input {
+                model,
+                index: model.index_of(name).ok_or_else(|| {
+                    Error::malformed("the model lacks this tensor").in_tensor(name)
+                })?,
+            },
+            Expr::Cast { of, .. } => Op::Cast(inner(of)?),
+            Expr::Reshape { of, .. } => Op::From {
+                of: inner(of)?,
+                first: 0,
+            },
+            Expr::Slice { of, start, .. } => {
+                let of = inner(of)?;
+                let first = start * of.shape.iter().skip(1).product::<usize>();
+                Op::From { of, first }
+            }
+            Expr::Concat(parts) => Op::Concat(
+                parts
+                    .iter()
+                    .map(|part| Self::new(part, model))
+                    .collect::<Result<_>>()?,
+            ),
+            Expr::SwapRows { of, view } => Op::SwapRows {
+                of: inner(of)?,
+                view: *view,
+            },
+            Expr::Transpose { of, axes } => Op::Transpose {
+                of: inner(of)?,
+                axes,
+            },
+            Expr::Add { of, value } => Op::Add {
+                of: inner(of)?,
+                value: *value,
+            },
+            Expr::Values { data, .. } => Op::Values(data),
+        };
+        Ok(Self {
+            op,
+            dtype: typed.dtype,
+            shape: typed.shape,
+        })
+    }
+
+    /// How the elements are stored.
+    pub(super) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Row-major.
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How the first input is stored, before any calculation.
+    pub(super) fn stored_dtype(&self) -> DType {
+        match &self.op {
+            Op::Input { .. } | Op::Values(_) => self.dtype,
+            Op::Concat(parts) => parts.first().map_or(self.dtype, Self::stored_dtype),
+            Op::Cast(of)
+            | Op::From { of, .. }
+            | Op::SwapRows { of, .. }
+            | Op::Transpose { of, .. }
+            | Op::Add { of, .. } => of.stored_dtype(),
+        }
+    }
+
+    /// Bytes of memory that an evaluation needs besides its output.
+    pub(super) fn scratch_bytes(&self) -> usize {
+        let own = CHUNK * size_of::<f32>();
+        match &self.op {
+            Op::Input { .. } | Op::Values(_) => 0,
+            Op::From { of, .. } | Op::SwapRows { of, .. } => of.scratch_bytes(),
+            // A chunk as it is read, of at most 8 bytes an element, or also one of f32.
+            Op::Transpose { of, .. } | Op::Cast(of) | Op::Add { of, .. } => {
+                2 * own + of.scratch_bytes()
+            }
+            Op::Concat(parts) => parts.iter().map(Self::scratch_bytes).max().unwrap_or(0),
+        }
+    }
+
+    /// Fills `out` with whole blocks of elements, the first of them at `start`.
+    pub(super) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        match &self.op {
+            Op::Input { model, index } => {
+                let offset = start / self.dtype.block_len() * self.dtype.block_bytes();
+                model.read_at(*index, offset as u64, out)
+            }
+            Op::From { of, first } => of.read(first + start, out),
+            Op::Concat(parts) => read_parts(parts, start, out),
+            Op::SwapRows { of, view } => self.read_swapped(of, *view, start, out),
+            Op::Transpose { of, axes } => Gather::new(of, axes, &self.shape, start, out).run(),
+            Op::Cast(of) => self.calculate(of, start, out, |x| x),
+            Op::Add { of, value } => self.calculate(of, start, out, |x| x + value),
+            Op::Values(values) => {
+                let values = &values[start..][..out.len() / size_of::<f32>()];
+                for (bytes, value) in out.chunks_exact_mut(size_of::<f32>()).zip(values) {
+                    bytes.copy_from_slice(&value.to_le_bytes());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    fn elements_in(&self, bytes: usize) -> usize {
+        bytes / self.dtype.block_bytes() * self.dtype.block_len()
+    }
+
+    /// Applies a function to every element, in f32, and stores it in this expression's type.
+    fn calculate(
+        &self,
+        of: &Source<'_>,
+        start: usize,
+        out: &mut [u8],
+        function: impl Fn(f32) -> f32,
+    ) -> Result<()> {
+        let (from, to) = (block::codec(of.dtype)?, block::codec(self.dtype)?);
+        let mut bytes = vec![0; CHUNK * of.dtype.block_bytes()];
+        let mut values = vec![0.0; CHUNK];
+        let chunks = out.chunks_mut(CHUNK * self.dtype.block_bytes());
+        for (i, out) in chunks.enumerate() {
+            let len = self.elements_in(out.len());
+            let bytes = &mut bytes[..len * of.dtype.block_bytes()];
+            let values = &mut values[..len];
+            of.read(start + i * CHUNK, bytes)?;
+            from.decode(bytes, values);
+            values.iter_mut().for_each(|x| *x = function(*x));
+            to.encode(values, len, None, out);
+        }
+        Ok(())
+    }
+
+    /// Rows `(i, j, k)` of the output's grid are rows `(i, k, j)` of the input's.
+    fn read_swapped(
+        &self,
+        of: &Source<'_>,
+        [_, b, c]: [usize; 3],
+        start: usize,
+        mut out: &mut [u8],
+    ) -> Result<()> {
+        let cols = self.shape.last().copied().unwrap_or(1);
+        let (mut row, mut col) = (start / cols, start % cols);
+        while !out.is_empty() {
+            let len = (cols - col).min(self.elements_in(out.len()));
+            let (piece, rest) = out.split_at_mut(self.dtype.row_bytes(len)?);
+            let (i, j, k) = (row / (b * c), row / b % c, row % b);
+            of.read((i * b * c + k * c + j) * cols + col, piece)?;
+            out = rest;
+            row += 1;
+            col = 0;
+        }
+        Ok(())
+    }
+}
+
+fn read_parts(parts: &[Source<'_>], mut start: usize, mut out: &mut [u8]) -> Result<()> {
+    for part in parts {
+        let elements = part.elements();
+        if start >= elements {
+            start -= elements;
+            continue;
+        }
+        let len = (elements - start).min(part.elements_in(out.len()));
+        let (piece, rest) = out.split_at_mut(part.dtype.row_bytes(len)?);
+        part.read(start, piece)?;
+        out = rest;
+        start = 0;
+    }
+    Ok(())
+}
+
+/// Gathers a range of a transposed tensor: for every run that is contiguous in the input, the part
+/// of it that belongs to the range is read once and scattered.
+struct Gather<'s, 'm, 'o> {
+    of: &'s Source<'m>,
+    /// Of the output: how many elements a step along each dimension is, there and in the input.
+    dims: Vec<Dim>,
+    /// The output dimension along which the input is contiguous.
+    contiguous: usize,
+    start: usize,
+    end: usize,
+    out: &'o mut [u8],
+    size: usize,
+    scratch: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct Dim {
+    len: usize,
+    step: usize,
+    input_step: usize,
+}
+
+impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
+    fn new(
+        of: &'s Source<'m>,
+        axes: &[usize],
+        shape: &[usize],
+        start: usize,
+        out: &'o mut [u8],
+    ) -> Self {
+        let step = |shape: &[usize], dim: usize| shape[dim + 1..].iter().product();
+        let dims = axes.iter().enumerate().map(|(dim, &axis)| Dim {
+            len: shape[dim],
+            step: step(shape, dim),
+            input_step: step(&of.shape, axis),
+        });
+        let size = of.dtype.block_bytes();
+        Self {
+            of,
+            dims: dims.collect(),
+            contiguous: axes
+                .iter()
+                .position(|&axis| axis + 1 == axes.len())
+                .unwrap_or(0),
+            start,
+            end: start + out.len() / size,
+            out,
+            size,
+            scratch: vec![0; CHUNK * size],
+        }
+    }
+
+    fn run(mut self) -> Result<()> {
+        if self.dims.is_empty() {
+            return self.of.read(self.start, self.out);
+        }
+        self.visit(0, 0, 0)
+    }
+
+    /// Visits what lies below dimension `dim` at element `at` of the output, which is element
+    /// `input` of the input.
+    fn visit(&mut self, dim: usize, at: usize, input: usize) -> Result<()> {
+        let Some(&Dim {
+            len,
+            step,
+            input_step,
+        }) = self.dims.get(dim)
+        else {
+            return self.scatter(at, input);
+        };
+        if dim == self.contiguous {
+            return self.visit(dim + 1, at, input);
+        }
+        // Below the contiguous dimension, which is still to come, any index may meet the range.
+        let indices = if dim < self.contiguous {
+            self.start.saturating_sub(at) / step
+                ..self.end.saturating_sub(at).div_ceil(step).min(len)
+        } else {
+            0..len
+        };
+        for i in indices {
+            self.visit(dim + 1, at + i * step, input + i * input_step)?;
+        }
+        Ok(())
+    }
+
+    /// Copies one run of the input, which begins at element `at` of the output.
+    fn scatter(&mut self, at: usize, input: usize) -> Result<()> {
+        let Dim { len, step, .. } = self.dims[self.contiguous];
+        let first = self.start.saturating_sub(at).div_ceil(step);
+        let end = self.end.saturating_sub(at).div_ceil(step).min(len);
+        for from in (first..end).step_by(CHUNK) {
+            let run = &mut self.scratch[..(end - from).min(CHUNK) * self.size];
+            self.of.read(input + from, run)?;
+            for (i, element) in run.chunks_exact(self.size).enumerate() {
+                let place = (at + (from + i) * step - self.start) * self.size;
+                self.out[place..place + self.size].copy_from_slice(element);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,278 @@
+//! One tensor of a job: how its range of elements becomes bytes of the output, and at what cost.
+
+use crate::block::{self, Codec};
+use crate::codec::{NonFinite, RowEncoder};
+use crate::dtype::{DType, rows_and_cols};
+use crate::error::{Error, Result};
+use crate::job::evaluate::Source;
+use crate::model::{ImportanceMatrix, Model, OutputTensor};
+use crate::tensor::{Encoding, Floats};
+
+/// Elements that are widened and encoded at a time: little enough for L2, and for a quick cancel.
+const CHUNK: usize = 1 << 15;
+
+/// Elements that are moved or converted at least, where they do not come in rows.
+const UNIT: usize = 1 << 12;
+
+/// Bytes of a tile, read and written together. More would not make reading faster, but sharing the
+/// last tiles among the threads worse.
+const TILE: usize = 8 << 20;
+
+/// One output tensor with its resolved source.
+#[derive(Debug)]
+pub(super) struct Task<'m> {
+    output: &'m OutputTensor,
+    source: Source<'m>,
+    dtype: DType,
+    rows: usize,
+    cols: usize,
+}
+
+/// What is done to the elements of a [`Task`].
+pub(super) enum Encoder<'o> {
+    /// The bytes stay as they are.
+    Copy,
+    /// Plain floats: every element for itself.
+    Round {
+        from: &'static Codec,
+        to: &'static Codec,
+    },
+    /// Blocks: whole rows.
+    Quantize {
+        from: &'static Codec,
+        to: RowEncoder<'o>,
+    },
+}
+
+/// The memory of one worker, kept from tile to tile where it suffices.
+#[derive(Default)]
+pub(super) struct Buffers {
+    data: Vec<u8>,
+    values: Vec<f32>,
+    scratch: Vec<f32>,
+}
+
+impl Buffers {
+    /// Never holds more than the most that one call asked for: the parts are renewed together.
+    fn ensure(&mut self, data: usize, values: usize) {
+        if self.data.len() < data || self.values.len() < values {
+            *self = Self::default();
+            self.data = vec![0; data];
+            self.values = vec![0.0; values];
+        }
+    }
+}
+
+impl<'m> Task<'m> {
+    pub(super) fn new(output: &'m OutputTensor, model: &'m Model) -> Result<Self> {
+        let source = Source::new(&output.source, model)?;
+        if source.shape() != output.shape {
+            return Err(Error::malformed(format!(
+                "the plan gives the shape {:?}, but its values have {:?}",
+                output.shape,
+                source.shape()
+            )));
+        }
+        let Encoding::Block(dtype) = output.encoding;
+        let (rows, cols) = rows_and_cols(&output.shape)?;
+        dtype.tensor_bytes(&output.shape)?;
+        let task = Self {
+            output,
+            source,
+            dtype,
+            rows,
+            cols,
+        };
+        if !task.is_copy() {
+            block::codec(task.source.dtype())?;
+            block::codec(dtype)?;
+        }
+        Ok(task)
+    }
+
+    pub(super) fn name(&self) -> &'m str {
+        &self.output.name
+    }
+
+    pub(super) fn shape(&self) -> &'m [usize] {
+        &self.output.shape
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    pub(super) fn stored_dtype(&self) -> DType {
+        self.source.stored_dtype()
+    }
+
+    pub(super) fn elements(&self) -> usize {
+        self.rows * self.cols
+    }
+
+    /// Bytes that the elements take in the output.
+    pub(super) fn bytes_out(&self) -> u64 {
+        bytes(self.dtype, self.elements()) as u64
+    }
+
+    /// Bytes that as many elements take in the input.
+    pub(super) fn bytes_in(&self) -> u64 {
+        bytes(self.stored_dtype(), self.elements()) as u64
+    }
+
+    fn is_copy(&self) -> bool {
+        self.source.dtype() == self.dtype
+    }
+
+    /// Elements that are not divided: a row where elements share scales.
+    fn unit(&self) -> usize {
+        if self.is_copy() || !self.dtype.is_quantized() {
+            UNIT
+        } else {
+            self.cols.max(1)
+        }
+    }
+
+    /// Elements that are converted at a time, of a tile that has as many.
+    fn chunk(&self) -> usize {
+        (CHUNK / self.unit()).max(1) * self.unit()
+    }
+
+    /// Bytes of memory that a tile of this many elements takes.
+    fn cost(&self, elements: usize) -> usize {
+        self.data_cost(elements)
+            .saturating_add(self.values_cost(elements))
+            .saturating_add(self.source.scratch_bytes())
+    }
+
+    fn data_cost(&self, elements: usize) -> usize {
+        let source = bytes(self.source.dtype(), elements);
+        if self.is_copy() {
+            return source;
+        }
+        source.saturating_add(bytes(self.dtype, elements))
+    }
+
+    /// Widened values, and as much again for what an encoder may make of them.
+    fn values_cost(&self, elements: usize) -> usize {
+        if self.is_copy() {
+            return 0;
+        }
+        elements
+            .min(self.chunk())
+            .saturating_mul(2 * size_of::<f32>())
+    }
+
+    /// Elements of a tile that takes at most `share` bytes, which [`divide`] found to be enough
+    /// for one unit.
+    pub(super) fn tile(&self, share: usize) -> usize {
+        let unit = self.unit();
+        let room = share.min(TILE).saturating_sub(self.source.scratch_bytes());
+        let data = self.data_cost(unit).max(1);
+        let units = if room < self.cost(self.chunk()) {
+            room / data.saturating_add(self.values_cost(unit))
+        } else {
+            (room - self.values_cost(self.chunk())) / data
+        };
+        units.max(1).saturating_mul(unit)
+    }
+
+    /// What is to be done to the elements, with the importance that the plan names.
+    pub(super) fn encoder<'o>(
+        &self,
+        importance: Option<&'o ImportanceMatrix>,
+        non_finite: NonFinite,
+    ) -> Result<Encoder<'o>> {
+        if self.is_copy() {
+            return Ok(Encoder::Copy);
+        }
+        let weights = match &self.output.importance {
+            None => None,
+            Some(entry) => Some(importance.and_then(|m| m.get(entry)).ok_or_else(|| {
+                Error::misuse(format!(
+                    "the plan asks for the importance '{entry}', which was not given"
+                ))
+            })?),
+        };
+        let (from, to) = (
+            block::codec(self.source.dtype())?,
+            block::codec(self.dtype)?,
+        );
+        if !self.dtype.is_quantized() {
+            return Ok(Encoder::Round { from, to });
+        }
+        let to = RowEncoder::new(self.rows, self.cols, self.dtype, weights, non_finite)?;
+        Ok(Encoder::Quantize { from, to })
+    }
+
+    /// Makes the output's bytes of the elements from `start` up to `end`: whole units, or the rest.
+    /// `proceed` is asked between chunks.
+    pub(super) fn make<'b>(
+        &self,
+        encoder: &Encoder<'_>,
+        (start, end): (usize, usize),
+        buffers: &'b mut Buffers,
+        proceed: &dyn Fn() -> Result<()>,
+    ) -> Result<&'b [u8]> {
+        let (elements, chunk) = (end - start, self.chunk());
+        buffers.ensure(self.data_cost(elements), chunk.min(elements));
+        let Buffers {
+            data,
+            values,
+            scratch,
+        } = buffers;
+        let (source, out) = data.split_at_mut(bytes(self.source.dtype(), elements));
+        self.source.read(start, source)?;
+        if self.is_copy() {
+            return Ok(source);
+        }
+        let out = &mut out[..bytes(self.dtype, elements)];
+        let pieces = source
+            .chunks(bytes(self.source.dtype(), chunk))
+            .zip(out.chunks_mut(bytes(self.dtype, chunk)));
+        for (i, (source, out)) in pieces.enumerate() {
+            proceed()?;
+            let first = start + i * chunk;
+            let values = &mut values[..chunk.min(end - first)];
+            match encoder {
+                Encoder::Copy => {}
+                Encoder::Round { from, to } => {
+                    from.decode(source, values);
+                    to.encode(values, values.len(), None, out);
+                }
+                Encoder::Quantize { from, to } => {
+                    from.decode(source, values);
+                    to.encode(first / self.cols, Floats::F32(values), out, scratch)?;
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Bytes of a whole number of blocks.
+pub(super) fn bytes(dtype: DType, elements: usize) -> usize {
+    elements / dtype.block_len() * dtype.block_bytes()
+}
+
+/// Divides the memory among as many of the threads as it suffices for: their number, and the share
+/// of each in bytes.
+pub(super) fn divide(tasks: &[Task<'_>], threads: usize, limit: u64) -> Result<(usize, usize)> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let hungriest = tasks
+        .iter()
+        .map(|task| (task.cost(task.unit().min(task.elements())), task))
+        .max_by_key(|(cost, _)| *cost);
+    let Some((need, task)) = hungriest else {
+        return Ok((1, limit));
+    };
+    if need > limit {
+        return Err(Error::limit(format!(
+            "its rows of {} elements need {need} bytes of memory each, but the limit is {limit}; raise the memory limit to {need} or more",
+            task.cols
+        ))
+        .in_tensor(task.name()));
+    }
+    let threads = threads.min(limit / need.max(1)).max(1);
+    Ok((threads, limit / threads))
+}

@@ -1,0 +1,299 @@
+//! Random expressions, evaluated in random pieces, against the whole evaluated naively.
+
+use super::{Random, Tensor, model};
+use crate::dtype::DType;
+use crate::job::evaluate::Source;
+use crate::model::Expr;
+use half::{bf16, f16};
+use proptest::prelude::*;
+
+const FLOATS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
+
+/// A tensor as a list of its blocks, row-major.
+#[derive(Clone)]
+struct Naive {
+    dtype: DType,
+    shape: Vec<usize>,
+    blocks: Vec<Vec<u8>>,
+}
+
+fn encode(dtype: DType, x: f32) -> Vec<u8> {
+    match dtype {
+        DType::F32 => x.to_le_bytes().to_vec(),
+        DType::F16 => f16::from_f32(x).to_le_bytes().to_vec(),
+        DType::BF16 => bf16::from_f32(x).to_le_bytes().to_vec(),
+        other => panic!("{other} is no plain float"),
+    }
+}
+
+fn decode(dtype: DType, block: &[u8]) -> f32 {
+    match dtype {
+        DType::F32 => f32::from_le_bytes(block.try_into().unwrap()),
+        DType::F16 => f16::from_le_bytes(block.try_into().unwrap()).to_f32(),
+        DType::BF16 => bf16::from_le_bytes(block.try_into().unwrap()).to_f32(),
+        other => panic!("{other} is no plain float"),
+    }
+}
+
+impl Naive {
+    fn map(self, dtype: DType, function: impl Fn(f32) -> f32) -> Self {
+        let blocks = self.blocks.iter();
+        let blocks = blocks.map(|block| encode(dtype, function(decode(self.dtype, block))));
+        Self {
+            dtype,
+            blocks: blocks.collect(),
+            shape: self.shape,
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.shape
+            .split_last()
+            .map_or(1, |(_, outer)| outer.iter().product())
+    }
+
+    /// Blocks in one step along the first dimension.
+    fn step(&self) -> usize {
+        self.blocks.len() / self.shape[0]
+    }
+
+    fn transpose(self, axes: &[usize]) -> Self {
+        let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
+        let blocks = (0..self.blocks.len()).map(|flat| {
+            let (mut rest, mut index) = (flat, vec![0; shape.len()]);
+            for dim in (0..shape.len()).rev() {
+                index[axes[dim]] = rest % shape[dim];
+                rest /= shape[dim];
+            }
+            let from = index
+                .iter()
+                .zip(&self.shape)
+                .fold(0, |at, (i, len)| at * len + i);
+            self.blocks[from].clone()
+        });
+        Self {
+            dtype: self.dtype,
+            blocks: blocks.collect(),
+            shape,
+        }
+    }
+
+    fn swap_rows(self, [a, b, c]: [usize; 3]) -> Self {
+        let row = self.blocks.len() / self.rows();
+        let mut blocks = Vec::new();
+        for i in 0..a {
+            for k in 0..c {
+                for j in 0..b {
+                    let from = (i * b + j) * c + k;
+                    blocks.extend_from_slice(&self.blocks[from * row..(from + 1) * row]);
+                }
+            }
+        }
+        Self { blocks, ..self }
+    }
+}
+
+/// Builds an expression and its value side by side.
+struct Builder {
+    random: Random,
+    inputs: Vec<Tensor>,
+}
+
+impl Builder {
+    fn leaf(&mut self, dtype: DType, shape: Vec<usize>) -> (Expr, Naive) {
+        let blocks: usize = shape.iter().product::<usize>() / dtype.block_len();
+        if dtype == DType::F32 && self.random.between(0, 4) == 0 {
+            let data: Vec<f32> = (0..blocks).map(|_| self.random.float()).collect();
+            let blocks = data.iter().map(|x| encode(dtype, *x)).collect();
+            let expr = Expr::Values {
+                shape: shape.clone(),
+                data,
+            };
+            return (
+                expr,
+                Naive {
+                    dtype,
+                    shape,
+                    blocks,
+                },
+            );
+        }
+        let blocks: Vec<Vec<u8>> = (0..blocks)
+            .map(|_| match dtype.is_plain_float() {
+                true => encode(dtype, self.random.float()),
+                false => (0..dtype.block_bytes())
+                    .map(|_| self.random.next() as u8)
+                    .collect(),
+            })
+            .collect();
+        let name = format!("input {}", self.inputs.len());
+        self.inputs.push(Tensor {
+            name: name.clone(),
+            dtype,
+            shape: shape.clone(),
+            data: blocks.concat(),
+        });
+        (
+            Expr::Input(name),
+            Naive {
+                dtype,
+                shape,
+                blocks,
+            },
+        )
+    }
+
+    fn expression(&mut self, depth: usize) -> (Expr, Naive) {
+        if depth == 0 {
+            let dtype = self.random.pick(&[
+                FLOATS[0],
+                FLOATS[1],
+                FLOATS[2],
+                DType::I8,
+                DType::F64,
+                DType::Q8_0,
+            ]);
+            let mut shape: Vec<usize> = (0..self.random.between(1, 4))
+                .map(|_| self.random.between(1, 6))
+                .collect();
+            if dtype.is_quantized() {
+                shape.insert(0, self.random.between(1, 6));
+                *shape.last_mut().unwrap() *= dtype.block_len();
+            }
+            return self.leaf(dtype, shape);
+        }
+        let (expr, value) = self.expression(depth - 1);
+        let of = Box::new(expr);
+        let quantized = value.dtype.is_quantized();
+        let float = value.dtype.is_plain_float();
+        match self.random.between(0, 6) {
+            0 if float => {
+                let dtype = self.random.pick(&FLOATS);
+                (Expr::Cast { of, dtype }, value.map(dtype, |x| x))
+            }
+            1 if float => {
+                let constant = self.random.float();
+                (
+                    Expr::Add {
+                        of,
+                        value: constant,
+                    },
+                    value.map(DType::F32, |x| x + constant),
+                )
+            }
+            2 => {
+                let shape = self.other_shape(&value, quantized);
+                let expr = Expr::Reshape {
+                    of,
+                    shape: shape.clone(),
+                };
+                (expr, Naive { shape, ..value })
+            }
+            3 if value.shape.len() > 1 || !quantized => {
+                let start = self.random.between(0, value.shape[0] - 1);
+                let len = self.random.between(1, value.shape[0] - start);
+                let step = value.step();
+                let blocks = value.blocks[start * step..(start + len) * step].to_vec();
+                let mut shape = value.shape;
+                shape[0] = len;
+                (
+                    Expr::Slice { of, start, len },
+                    Naive {
+                        shape,
+                        blocks,
+                        ..value
+                    },
+                )
+            }
+            4 => {
+                let view = self.factors(value.rows());
+                (Expr::SwapRows { of, view }, value.swap_rows(view))
+            }
+            5 if !quantized => {
+                let mut axes: Vec<usize> = (0..value.shape.len()).collect();
+                for i in (1..axes.len()).rev() {
+                    axes.swap(i, self.random.between(0, i));
+                }
+                let value = value.transpose(&axes);
+                (Expr::Transpose { of, axes }, value)
+            }
+            _ if value.shape.len() > 1 || !quantized => {
+                let mut shape = value.shape.clone();
+                shape[0] = self.random.between(1, 4);
+                let (other, other_value) = self.leaf(value.dtype, shape);
+                let mut joined = value;
+                joined.shape[0] += other_value.shape[0];
+                joined.blocks.extend(other_value.blocks);
+                (Expr::Concat(vec![*of, other]), joined)
+            }
+            _ => (*of, value),
+        }
+    }
+
+    fn other_shape(&mut self, value: &Naive, keep_rows: bool) -> Vec<usize> {
+        let elements: usize = value.shape.iter().product();
+        let last = *value.shape.last().unwrap();
+        if keep_rows {
+            let [a, b, c] = self.factors(elements / last);
+            return vec![a, b, c, last];
+        }
+        self.factors(elements).to_vec()
+    }
+
+    fn factors(&mut self, product: usize) -> [usize; 3] {
+        let mut divisor = |of: usize| {
+            let divisors: Vec<usize> = (1..=of).filter(|d| of.is_multiple_of(*d)).collect();
+            self.random.pick(&divisors)
+        };
+        let a = divisor(product);
+        let b = divisor(product / a);
+        [a, b, product / a / b]
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+
+    #[test]
+    fn pieces_join_to_the_naive_value(seed in any::<u64>(), depth in 0..6usize, piece in 1..40usize) {
+        let mut builder = Builder { random: Random(seed), inputs: Vec::new() };
+        let (expr, expected) = builder.expression(depth);
+        let model = model(builder.inputs);
+        let source = Source::new(&expr, &model).unwrap();
+        prop_assert_eq!(source.dtype(), expected.dtype);
+        prop_assert_eq!(source.shape(), &expected.shape[..]);
+        let expected = expected.blocks.concat();
+        let mut found = vec![0xAA; expected.len()];
+        for (i, out) in found.chunks_mut(piece * source.dtype().block_bytes()).enumerate() {
+            source.read(i * piece * source.dtype().block_len(), out).unwrap();
+        }
+        prop_assert!(found == expected, "{expr:?}");
+    }
+}
+
+/// Calculations and transposes of more elements than they take at a time.
+#[test]
+fn long_ranges_cross_chunks() {
+    let (rows, cols) = (3, 10_000);
+    let values: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
+    let expr = Expr::Values {
+        shape: vec![rows, cols],
+        data: values.clone(),
+    };
+    let transposed = Expr::Transpose {
+        of: Box::new(Expr::Add {
+            of: Box::new(expr),
+            value: 0.5,
+        }),
+        axes: vec![1, 0],
+    };
+    let model = model(Vec::new());
+    let source = Source::new(&transposed, &model).unwrap();
+    let mut found = vec![0; rows * cols * 4];
+    source.read(0, &mut found).unwrap();
+    let expected: Vec<u8> = (0..cols)
+        .flat_map(|col| (0..rows).map(move |row| row * cols + col))
+        .flat_map(|i| (values[i] + 0.5).to_le_bytes())
+        .collect();
+    assert!(found == expected);
+}

@@ -1,0 +1,188 @@
+//! The threads of a job: tiles are handed out in order, and made and written in parallel.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::OutputSet;
+use crate::job::Progress;
+use crate::job::tensor::{Buffers, Encoder, Task, bytes};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often progress is told, and a wish to cancel is looked for, whether or not there is progress.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Everything that the threads share, made before they start.
+pub(super) struct Work<'w> {
+    /// The model that is read, for errors.
+    pub(super) input: &'w Path,
+    pub(super) tasks: &'w [Task<'w>],
+    pub(super) encoders: &'w [Encoder<'w>],
+    /// Where each task's bytes begin in the file.
+    pub(super) offsets: &'w [u64],
+    /// Bytes of memory that each thread may use.
+    pub(super) share: usize,
+    pub(super) set: &'w OutputSet,
+}
+
+/// How the work stands.
+struct State<'w> {
+    /// For each task, the number of tiles of it and all before it.
+    ends: Vec<usize>,
+    next: AtomicUsize,
+    stop: AtomicBool,
+    cancel: Option<&'w AtomicBool>,
+    /// The first tile that failed, and why. Tiles before it are still made, so that the same error
+    /// is reported whatever the threads' order.
+    failed: AtomicUsize,
+    error: Mutex<Option<Error>>,
+}
+
+/// A tile was written: its task and its length in bytes.
+type Written = (usize, u64);
+
+impl Work<'_> {
+    /// Makes and writes every tile.
+    pub(super) fn run(
+        &self,
+        threads: usize,
+        progress: Option<Progress<'_>>,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<()> {
+        let state = State::new(self, cancel);
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            let workers = 0..threads.min(state.tiles()).max(1);
+            for i in workers {
+                let (state, sender) = (&state, sender.clone());
+                thread::Builder::new()
+                    .name(format!("quantlib-{i}"))
+                    .spawn_scoped(scope, move || self.work(state, &sender))
+                    .map_err(|e| {
+                        state.stop.store(true, Ordering::Relaxed);
+                        let message = format!("cannot start thread {i}: {e}; ask for fewer");
+                        Error::new(ErrorKind::Limit, message)
+                    })?;
+            }
+            drop(sender);
+            self.watch(&state, &receiver, progress)
+        })?;
+        let error = state.error.into_inner();
+        error
+            .unwrap_or_else(PoisonError::into_inner)
+            .map_or(Ok(()), Err)
+    }
+
+    /// One thread: takes the next tile until there are none.
+    fn work(&self, state: &State<'_>, sender: &Sender<Written>) {
+        let mut buffers = Buffers::default();
+        loop {
+            let tile = state.next.fetch_add(1, Ordering::Relaxed);
+            if tile >= state.tiles() {
+                return;
+            }
+            match self.tile(state, tile, &mut buffers) {
+                // The receiver outlives the threads; it has no one to tell only if it panicked.
+                Ok(written) => drop(sender.send(written)),
+                Err(error) => return state.fail(tile, error),
+            }
+        }
+    }
+
+    fn tile(&self, state: &State<'_>, tile: usize, buffers: &mut Buffers) -> Result<Written> {
+        state.proceed(tile)?;
+        let index = state.ends.partition_point(|&end| end <= tile);
+        let first_tile = index.checked_sub(1).map_or(0, |before| state.ends[before]);
+        let task = &self.tasks[index];
+        let len = task.tile(self.share);
+        let start = (tile - first_tile) * len;
+        let range = (start, start.saturating_add(len).min(task.elements()));
+        let proceed = || state.proceed(tile);
+        let made = task
+            .make(&self.encoders[index], range, buffers, &proceed)
+            .map_err(|e| e.in_tensor(task.name()).in_file(self.input))?;
+        let offset = self.offsets[index] + bytes(task.dtype(), start) as u64;
+        self.set.write_at(0, offset, made)?;
+        Ok((index, made.len() as u64))
+    }
+
+    /// Tells the progress until all threads have ended.
+    fn watch(
+        &self,
+        state: &State<'_>,
+        receiver: &Receiver<Written>,
+        mut progress: Option<Progress<'_>>,
+    ) -> Result<()> {
+        let total = self.tasks.iter().map(Task::bytes_out).sum();
+        let (mut done, mut name, mut told) = (0, "", Instant::now());
+        let mut tell = |done, name| match &mut progress {
+            Some(progress) => progress(done, total, name),
+            None => ControlFlow::Continue(()),
+        };
+        loop {
+            match receiver.recv_timeout(TICK) {
+                Ok((task, bytes)) => {
+                    done += bytes;
+                    name = self.tasks[task].name();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if told.elapsed() >= TICK && !state.stop.load(Ordering::Relaxed) {
+                told = Instant::now();
+                if tell(done, name).is_break() {
+                    state.stop.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        let finished = done == total && !state.stop.load(Ordering::Relaxed);
+        if state.stop.load(Ordering::Relaxed) || (finished && tell(done, name).is_break()) {
+            return Err(Error::cancelled());
+        }
+        Ok(())
+    }
+}
+
+impl<'w> State<'w> {
+    fn new(work: &Work<'_>, cancel: Option<&'w AtomicBool>) -> Self {
+        let mut tiles = 0;
+        let ends = work.tasks.iter().map(|task| {
+            tiles += task.elements().div_ceil(task.tile(work.share));
+            tiles
+        });
+        Self {
+            ends: ends.collect(),
+            next: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            cancel,
+            failed: AtomicUsize::new(usize::MAX),
+            error: Mutex::new(None),
+        }
+    }
+
+    fn tiles(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Whether work on this tile still makes sense; an error that nobody will see if not.
+    fn proceed(&self, tile: usize) -> Result<()> {
+        let cancelled = self.cancel.is_some_and(|flag| flag.load(Ordering::Relaxed));
+        if cancelled
+            || self.stop.load(Ordering::Relaxed)
+            || self.failed.load(Ordering::Relaxed) < tile
+        {
+            return Err(Error::cancelled());
+        }
+        Ok(())
+    }
+
+    fn fail(&self, tile: usize, error: Error) {
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        if tile < self.failed.fetch_min(tile, Ordering::Relaxed) {
+            *first = Some(error);
+        }
+    }
+}
