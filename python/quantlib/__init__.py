@@ -19,7 +19,8 @@ from ._errors import (
     MisuseError,
     UnsupportedError,
 )
-from ._quantlib import QuantizedTensor, build_info, dequantize, quantize
+from ._model import Metadata, Model, open
+from ._quantlib import QuantizedTensor, Tensor, build_info, dequantize, quantize
 
 __version__: str = build_info()["version"]
 
@@ -30,11 +31,15 @@ __all__ = [
     "IoError",
     "LimitError",
     "MalformedError",
+    "Metadata",
     "MisuseError",
+    "Model",
     "QuantizedTensor",
+    "Tensor",
     "UnsupportedError",
     "build_info",
     "dequantize",
+    "open",
     "quantize",
     "types",
 ]

@@ -38,3 +38,7 @@ class LimitError(Error, MemoryError):
 
 class Cancelled(Error):
     """The work was stopped before its end; no output was written."""
+
+
+for _class in (Error, *Error.__subclasses__()):
+    _class.__module__ = "quantlib"

@@ -3,6 +3,7 @@
 use crate::array::{self, FloatArray};
 use crate::dtype;
 use crate::errors::{misuse, to_python};
+use crate::model::extension_type;
 use crate::work;
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::intern;
@@ -365,7 +366,7 @@ pub(crate) fn decode<'py>(
     }
     match to {
         FloatType::BF16 => {
-            let bfloat16 = py.import("ml_dtypes")?.getattr("bfloat16")?;
+            let bfloat16 = extension_type(py, "bfloat16")?;
             array.call_method1(intern!(py, "view"), (bfloat16,))
         }
         _ => array::view(&array, "float16"),

@@ -12,6 +12,8 @@ mod codec;
 mod dlpack;
 mod dtype;
 mod errors;
+mod model;
+mod value;
 mod work;
 
 use pyo3::prelude::*;
@@ -22,4 +24,6 @@ mod _quantlib {
     use crate::codec::{QuantizedTensor, dequantize, quantize};
     #[pymodule_export]
     use crate::dtype::{build_info, type_table};
+    #[pymodule_export]
+    use crate::model::{ModelFile, Tensor};
 }
