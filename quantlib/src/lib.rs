@@ -28,6 +28,7 @@ pub mod model;
 pub mod format;
 
 // Floor 5
+#[cfg(feature = "hf")]
 pub mod arch;
 
 // Floor 6

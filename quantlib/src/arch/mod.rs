@@ -1,1 +1,26 @@
 //! Model families, declared: names, hyper-parameters and tensor expressions.
+//!
+//! [`convert_plan`] turns a Hugging Face folder into the plan of a GGUF file, the one that
+//! convert_hf_to_gguf.py of llama.cpp writes. What it knows of an architecture is one
+//! description in `families`; docs/adding-an-architecture.md says how to write another.
+
+mod convert;
+mod families;
+mod family;
+mod general;
+mod hparams;
+mod keys;
+mod outtype;
+mod params;
+mod rope_factors;
+mod tensors;
+
+pub use convert::{ConvertOptions, convert_plan};
+pub use outtype::OutType;
+
+/// The model classes (as `architectures` in config.json names them) that can be converted.
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    families::ALL
+        .iter()
+        .flat_map(|family| family.classes.iter().copied())
+}

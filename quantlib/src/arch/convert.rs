@@ -1,0 +1,108 @@
+//! The plan of a conversion from a Hugging Face folder to GGUF.
+
+use super::families;
+use super::family::Family;
+use super::hparams::Hparams;
+use super::keys::Keys;
+use super::outtype::OutType;
+use super::tensors::{self, Mapper};
+use super::{general, params};
+use crate::error::{Error, Result};
+use crate::format::hf::Folder;
+use crate::model::{Model, OutputTensor, Plan};
+
+/// What may be chosen about a conversion.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ConvertOptions {
+    /// The type of the matrices.
+    pub outtype: OutType,
+    /// `tokenizer.ggml.pre`, where it cannot be recognized.
+    pub pre: Option<String>,
+    /// `general.name`, in place of what the folder says.
+    pub name: Option<String>,
+}
+
+/// Plans the GGUF file that convert_hf_to_gguf.py writes for a folder: all metadata in order, as
+/// edits of an empty document, and all tensors.
+///
+/// `model` is the folder opened as a model, with [`open`](crate::open): only names, types and
+/// shapes are looked at.
+///
+/// # Errors
+/// `unsupported` for an architecture or weights that cannot be converted, `malformed` for
+/// configuration, tokenizer or tensors that do not fit the architecture; each names the file and
+/// key or the tensor.
+pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) -> Result<Plan> {
+    let config = || folder.path().join("config.json");
+    let class = folder.architecture()?;
+    let family = Family::of(class, families::ALL).map_err(|e| e.in_file(config()))?;
+    let hparams = Hparams::load(folder)?;
+    refuse_unconvertible(folder, family)?;
+    let sources = tensors::sources(model);
+    let file_type = options.outtype.decide(&sources);
+    let mut mapper =
+        Mapper::new(family, class, &hparams, file_type).map_err(|e| e.in_file(config()))?;
+    let tensors = mapper.map(&sources).map_err(|e| e.in_file(folder.path()))?;
+    let parameters = tensors
+        .iter()
+        .map(OutputTensor::elements)
+        .sum::<Result<u64>>()?;
+
+    let mut keys = Keys::default();
+    keys.set("general.architecture", family.gguf);
+    general::write(&mut keys, folder, parameters, options.name.as_deref())?;
+    params::write(&mut keys, family, folder, &hparams, file_type.number)?;
+    keys.set("general.quantization_version", QUANTIZATION_VERSION);
+
+    let mut notes = mapper.notes;
+    if !hparams.completed {
+        notes.push(
+            "config.json is taken as it is: transformers would not accept it, so no defaults are filled in"
+                .to_owned(),
+        );
+    }
+    Ok(Plan {
+        tensors,
+        edits: keys.into_edits(),
+        notes,
+    })
+}
+
+/// The version of ggml's block formats.
+const QUANTIZATION_VERSION: u32 = 2;
+
+/// Refuses folders that the converter turns into something else than their class says.
+fn refuse_unconvertible(folder: &Folder, family: &Family) -> Result<()> {
+    if folder.has("hf_quant_config.json") {
+        return Err(Error::unsupported(
+            "the weights are quantized already; convert the model they were made from",
+        )
+        .in_file(folder.path().join("hf_quant_config.json")));
+    }
+    if family.gguf != "qwen3" {
+        return Ok(());
+    }
+    let name = folder.path().file_name().unwrap_or_default();
+    let readme = folder.text("README.md")?.unwrap_or_default();
+    let hint = |text: &str, mark: &str| {
+        let text = text.to_lowercase();
+        ["qwen3-reranker", "qwen3-vl-reranker"]
+            .iter()
+            .any(|kind| text.contains(&format!("{mark}{kind}")))
+    };
+    let named = folder
+        .config()
+        .get("_name_or_path")
+        .and_then(|name| name.as_str());
+    if hint(&name.to_string_lossy(), "")
+        || hint(named.unwrap_or_default(), "")
+        || hint(&readme, "# ")
+    {
+        return Err(Error::unsupported(
+            "seems to be a reranker, which becomes a classifier; only language models of this architecture can be converted",
+        )
+        .in_file(folder.path()));
+    }
+    Ok(())
+}

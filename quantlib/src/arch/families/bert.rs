@@ -1,0 +1,50 @@
+//! BERT as an encoder of sentences: no pooling layer, no language-modelling head.
+
+use crate::arch::family::{Family, Param, Spelling, Tensor, TypeClass, Vocab};
+
+pub(super) const BERT: Family = Family {
+    classes: &["BertModel", "BertForMaskedLM"],
+    bare: &[],
+    gguf: "bert",
+    spellings: &[
+        Spelling::Prefix("bert."),
+        Spelling::Suffix(".gamma", ".weight"),
+        Spelling::Suffix(".beta", ".bias"),
+    ],
+    skip: &[
+        "embeddings.position_ids",
+        "pooler.dense.",
+        "cls.predictions",
+        "cls.seq_relationship",
+    ],
+    tensors: &[&[
+        Tensor::new("embeddings.word_embeddings", "token_embd").class(TypeClass::Embedding),
+        Tensor::new("embeddings.token_type_embeddings", "token_types").class(TypeClass::Exact),
+        Tensor::new("embeddings.position_embeddings", "position_embd").class(TypeClass::Exact),
+        Tensor::new("embeddings.LayerNorm", "token_embd_norm"),
+        Tensor::new("encoder.layer.{}.attention.self.query", "blk.{}.attn_q"),
+        Tensor::new("encoder.layer.{}.attention.self.key", "blk.{}.attn_k"),
+        Tensor::new("encoder.layer.{}.attention.self.value", "blk.{}.attn_v"),
+        Tensor::new(
+            "encoder.layer.{}.attention.output.dense",
+            "blk.{}.attn_output",
+        ),
+        Tensor::new(
+            "encoder.layer.{}.attention.output.LayerNorm",
+            "blk.{}.attn_output_norm",
+        ),
+        Tensor::new("encoder.layer.{}.intermediate.dense", "blk.{}.ffn_up"),
+        Tensor::new("encoder.layer.{}.output.dense", "blk.{}.ffn_down"),
+        Tensor::new(
+            "encoder.layer.{}.output.LayerNorm",
+            "blk.{}.layer_output_norm",
+        ),
+    ]],
+    computed: &[],
+    params: &[
+        Param::Flag("attention.causal", false),
+        Param::Pooling,
+        Param::Labels,
+    ],
+    vocab: Vocab::Bert,
+};

@@ -1,0 +1,34 @@
+//! The architectures, one description each.
+
+mod bert;
+mod llama;
+mod qwen;
+
+use super::family::{Family, Tensor, TypeClass};
+
+/// All of them.
+pub(super) const ALL: &[&Family] = &[
+    &llama::LLAMA,
+    &llama::MISTRAL,
+    &qwen::QWEN2,
+    &qwen::QWEN3,
+    &bert::BERT,
+];
+
+/// What decoders with RMS norms and gated feed-forward layers have in common: all but the query
+/// and key projections, which some rewrite.
+const DECODER: &[Tensor] = &[
+    Tensor::new("model.embed_tokens", "token_embd").class(TypeClass::Embedding),
+    Tensor::new("model.norm", "output_norm"),
+    Tensor::new("lm_head", "output").class(TypeClass::Embedding),
+    Tensor::new("model.layers.{}.input_layernorm", "blk.{}.attn_norm"),
+    Tensor::new("model.layers.{}.self_attn.v_proj", "blk.{}.attn_v"),
+    Tensor::new("model.layers.{}.self_attn.o_proj", "blk.{}.attn_output"),
+    Tensor::new(
+        "model.layers.{}.post_attention_layernorm",
+        "blk.{}.ffn_norm",
+    ),
+    Tensor::new("model.layers.{}.mlp.gate_proj", "blk.{}.ffn_gate"),
+    Tensor::new("model.layers.{}.mlp.up_proj", "blk.{}.ffn_up"),
+    Tensor::new("model.layers.{}.mlp.down_proj", "blk.{}.ffn_down"),
+];

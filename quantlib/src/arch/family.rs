@@ -1,0 +1,213 @@
+//! The vocabulary in which architectures are described.
+
+use crate::error::{Error, Result};
+
+/// One architecture: everything that conversion needs to know of it, as data.
+#[derive(Debug)]
+pub(super) struct Family {
+    /// Its model classes, as `architectures` in config.json names them.
+    pub(super) classes: &'static [&'static str],
+    /// Classes that are the bare inner model, with what their tensor names lack in front.
+    pub(super) bare: &'static [(&'static str, &'static str)],
+    /// `general.architecture`, which is also the prefix of its hyper-parameter keys.
+    pub(super) gguf: &'static str,
+    /// Other spellings of source names.
+    pub(super) spellings: &'static [Spelling],
+    /// Starts of the (respelled) names of tensors that are left out.
+    pub(super) skip: &'static [&'static str],
+    /// The tensors, in groups that architectures can share.
+    pub(super) tensors: &'static [&'static [Tensor]],
+    /// Tensors that are calculated from hyper-parameters and go first.
+    pub(super) computed: &'static [Computed],
+    /// The keys after those that all architectures share, in order.
+    pub(super) params: &'static [Param],
+    /// How the vocabulary is found.
+    pub(super) vocab: Vocab,
+}
+
+/// A change to the names of source tensors.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Spelling {
+    /// A start that is dropped.
+    Prefix(&'static str),
+    /// An end that is written otherwise.
+    Suffix(&'static str, &'static str),
+}
+
+/// A tensor of the architecture: two names without `.weight` or `.bias`, where `{}` stands for
+/// the number of the block, and what becomes of its values.
+#[derive(Debug)]
+pub(super) struct Tensor {
+    /// The name in Hugging Face's files.
+    pub(super) hf: &'static str,
+    /// The name in GGUF.
+    pub(super) gguf: &'static str,
+    /// What becomes of the values.
+    pub(super) rewrite: Rewrite,
+    /// What limits the choice of its type.
+    pub(super) class: TypeClass,
+}
+
+/// What becomes of a tensor's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rewrite {
+    /// Nothing.
+    Keep,
+    /// The halves of each rotary head become pairs of neighbours.
+    PairHalves(Heads),
+}
+
+/// Which heads the rows of a projection belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heads {
+    /// Query heads.
+    Query,
+    /// Key and value heads, of which there may be fewer.
+    Key,
+}
+
+/// What limits the choice of a tensor's type, beside its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TypeClass {
+    /// A matrix like others.
+    Matrix,
+    /// Embeddings or the output matrix, too important for ternary types.
+    Embedding,
+    /// Always f32.
+    Exact,
+}
+
+impl Tensor {
+    /// A matrix (or, with a name in `_norm`, a norm) whose values stay as they are.
+    pub(super) const fn new(hf: &'static str, gguf: &'static str) -> Self {
+        Self {
+            hf,
+            gguf,
+            rewrite: Rewrite::Keep,
+            class: TypeClass::Matrix,
+        }
+    }
+
+    pub(super) const fn rewrite(mut self, rewrite: Rewrite) -> Self {
+        self.rewrite = rewrite;
+        self
+    }
+
+    pub(super) const fn class(mut self, class: TypeClass) -> Self {
+        self.class = class;
+        self
+    }
+}
+
+/// A calculated tensor.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Computed {
+    /// The factors that Llama 3.1's rope scaling divides frequencies by; only with that scaling.
+    Llama3RopeFactors,
+}
+
+/// A metadata key. The names are those after the architecture's prefix.
+#[derive(Debug)]
+pub(super) enum Param {
+    /// An integer, copied from the first of these hyper-parameters that is there.
+    Uint(&'static str, &'static [&'static str]),
+    /// An integer or a list with one for each block, copied likewise.
+    Uints(&'static str, &'static [&'static str]),
+    /// A float, copied likewise.
+    Float(&'static str, &'static [&'static str]),
+    /// A flag of the architecture itself.
+    Flag(&'static str, bool),
+    /// `attention.causal`, where config.json says that attention looks both ways.
+    NotCausal,
+    /// The `rope.*` keys of scaling and base.
+    Rope,
+    /// `rope.dimension_count`: the length of a head.
+    RopeDimensions,
+    /// `attention.key_length` and `attention.value_length`, where the length of heads is given.
+    HeadLengths,
+    /// `general.file_type`.
+    FileType,
+    /// `pooling_type`, as sentence-transformers folders have it.
+    Pooling,
+    /// `classifier.output_labels`, where they mean something.
+    Labels,
+}
+
+/// How the vocabulary is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Vocab {
+    /// SentencePiece, else byte-level BPE; with what Llama's relatives add to it.
+    Llama,
+    /// SentencePiece, else byte-level BPE.
+    Qwen,
+    /// WordPiece.
+    Bert,
+}
+
+impl Family {
+    /// The family of a model class.
+    ///
+    /// # Errors
+    /// `unsupported`, with the known classes and the closest.
+    pub(super) fn of<'f>(class: &str, families: &[&'f Family]) -> Result<&'f Family> {
+        let known = |family: &&&Family| family.classes.contains(&class);
+        families.iter().find(known).copied().ok_or_else(|| {
+            let classes = families.iter().flat_map(|family| family.classes);
+            let closest = classes.clone().min_by_key(|known| distance(class, known));
+            Error::unsupported(format!(
+                "the architecture '{class}' cannot be converted; the known ones are {} (the closest is {})",
+                classes.copied().collect::<Vec<_>>().join(", "),
+                closest.unwrap_or(&"none"),
+            ))
+        })
+    }
+}
+
+/// Number of single-character edits between two names (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::families;
+    use super::*;
+    use crate::error::ErrorKind;
+    use std::collections::HashSet;
+
+    #[test]
+    fn an_unknown_class_names_the_closest() {
+        let error = Family::of("Qwen3MoeForCausalLM", families::ALL).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let text = error.to_string();
+        assert!(text.contains("closest is Qwen3ForCausalLM"), "{text}");
+        assert!(text.contains("BertModel"), "{text}");
+        assert_eq!((distance("ab", ""), distance("kitten", "sitting")), (2, 3));
+    }
+
+    #[test]
+    fn descriptions_are_consistent() {
+        let mut classes = HashSet::new();
+        for family in families::ALL {
+            for class in family.classes {
+                assert!(classes.insert(class), "{class} is described twice");
+            }
+            let mut names = HashSet::new();
+            for tensor in family.tensors.iter().copied().flatten() {
+                assert!(names.insert(tensor.hf), "{} twice", tensor.hf);
+                let blocks = |name: &str| name.matches("{}").count();
+                assert_eq!(blocks(tensor.hf), blocks(tensor.gguf), "{}", tensor.hf);
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Hyper-parameters: config.json as transformers completes it.
+//!
+//! The converter does not read config.json itself: transformers does, fills in the defaults of
+//! the model's configuration class, and brings old spellings to new ones. Where that fails, as
+//! it does for a value of a wrong type, the converter takes the file as it is.
+
+mod classes;
+mod rope;
+
+use crate::error::{Error, Result};
+use crate::format::hf::{Folder, Object};
+use serde_json::Value;
+
+/// The hyper-parameters of a model.
+#[derive(Debug)]
+pub(super) struct Hparams {
+    values: Object,
+    rope: Object,
+    /// Whether transformers knows the configuration class and accepts the values.
+    pub(super) completed: bool,
+}
+
+impl Hparams {
+    /// Reads a folder's config.json.
+    ///
+    /// # Errors
+    /// `unsupported` for what needs more than hyper-parameters: quantized weights, drafts.
+    pub(super) fn load(folder: &Folder) -> Result<Self> {
+        Self::new(folder.hparams()).map_err(|e| e.in_file(folder.path().join("config.json")))
+    }
+
+    fn new(config: &Object) -> Result<Self> {
+        refuse_special(config)?;
+        let model_type = config.get("model_type").and_then(Value::as_str);
+        let class = classes::ALL
+            .iter()
+            .find(|c| Some(c.model_type) == model_type);
+        let completed = class.and_then(|class| class.complete(config));
+        let mut hparams = Self {
+            completed: completed.is_some(),
+            values: completed.unwrap_or_else(|| config.clone()),
+            rope: Object::new(),
+        };
+        hparams.rope = rope::parameters(&hparams)?;
+        Ok(hparams)
+    }
+
+    /// The rope parameters in today's spelling.
+    pub(super) fn rope(&self) -> &Object {
+        &self.rope
+    }
+
+    /// The first of these that is there, with its name; `None` also if that one is null.
+    pub(super) fn find(&self, names: &[&'static str]) -> Option<(&'static str, &Value)> {
+        let present = |name: &&'static str| Some((*name, self.values.get(*name)?));
+        let found = names.iter().find_map(present);
+        found.filter(|(_, value)| !value.is_null())
+    }
+
+    /// [`find`](Self::find) for what must be an unsigned number of 32 bits.
+    pub(super) fn uint(&self, names: &[&'static str]) -> Result<Option<u32>> {
+        let found = self.find(names);
+        found
+            .map(|(name, value)| uint(value).map_err(|e| e.in_key(name)))
+            .transpose()
+    }
+
+    /// [`uint`](Self::uint) for what must be there.
+    pub(super) fn need_uint(&self, names: &[&'static str]) -> Result<u32> {
+        self.uint(names)?.ok_or_else(|| {
+            let name = names.last().copied().unwrap_or_default();
+            Error::malformed("is missing, and the architecture needs it").in_key(name)
+        })
+    }
+
+    /// Elements of one attention head.
+    pub(super) fn head_dim(&self) -> Result<u32> {
+        if let Some(dim) = self.uint(&["head_dim"])? {
+            return Ok(dim);
+        }
+        let heads = self.need_uint(&["num_attention_heads"])?;
+        let width = self.need_uint(&["hidden_size"])?;
+        width.checked_div(heads).ok_or_else(no_heads)
+    }
+}
+
+fn no_heads() -> Error {
+    Error::malformed("there must be at least one head").in_key("num_attention_heads")
+}
+
+/// Refuses what the converter treats otherwise than by hyper-parameters.
+fn refuse_special(config: &Object) -> Result<()> {
+    let set = |key: &str| config.get(key).is_some_and(|value| !value.is_null());
+    if set("quantization_config") {
+        return Err(Error::unsupported(
+            "the weights are quantized already; convert the model they were made from",
+        )
+        .in_key("quantization_config"));
+    }
+    if set("text_config") {
+        return Err(Error::unsupported(
+            "is a composite model, of which nothing here knows the parts",
+        )
+        .in_key("text_config"));
+    }
+    if set("draft_vocab_size") {
+        return Err(Error::unsupported(
+            "is a draft model (EAGLE), which needs its target's folder",
+        )
+        .in_key("draft_vocab_size"));
+    }
+    Ok(())
+}
+
+/// A JSON number as GGUF's unsigned 32-bit integer.
+pub(super) fn uint(value: &Value) -> Result<u32> {
+    let number = value.as_u64().and_then(|n| n.try_into().ok());
+    number.ok_or_else(|| {
+        Error::malformed(format!(
+            "must be a whole number from 0 to {}, not {value}",
+            u32::MAX
+        ))
+    })
+}
+
+/// A JSON number as GGUF's 32-bit float.
+pub(super) fn float(value: &Value) -> Result<f32> {
+    let number = value.as_f64().map(|n| n as f32);
+    number
+        .filter(|n| n.is_finite())
+        .ok_or_else(|| Error::malformed(format!("must be a number that f32 holds, not {value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use serde_json::json;
+
+    pub(super) fn object(value: Value) -> Object {
+        match value {
+            Value::Object(object) => object,
+            _ => panic!("not an object"),
+        }
+    }
+
+    fn llama(own: Value) -> Hparams {
+        let mut config = object(json!({
+            "model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2
+        }));
+        config.extend(object(own));
+        Hparams::new(&config).unwrap()
+    }
+
+    #[test]
+    fn defaults_are_those_of_transformers() {
+        let hparams = llama(json!({}));
+        assert!(hparams.completed);
+        assert_eq!(hparams.uint(&["vocab_size"]).unwrap(), Some(32000));
+        assert_eq!(hparams.uint(&["num_key_value_heads"]).unwrap(), Some(4));
+        assert_eq!(hparams.uint(&["head_dim"]).unwrap(), Some(16));
+        assert_eq!(hparams.rope()["rope_theta"], 10000.0);
+        assert_eq!(hparams.rope()["rope_type"], "default");
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_leaves_the_file_as_it_is() {
+        for wrong in [
+            json!({"rms_norm_eps": 1}),
+            json!({"num_attention_heads": 3}),
+            json!({"use_cache": 1}),
+            json!({"rope_scaling": {"type": "llama3", "factor": 8.0}}),
+        ] {
+            let hparams = llama(wrong.clone());
+            assert!(!hparams.completed, "{wrong}");
+            assert_eq!(hparams.uint(&["head_dim"]).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn old_and_new_spellings_of_rope_agree() {
+        let old = llama(json!({
+            "rope_theta": 5e5, "max_position_embeddings": 99, "rope_scaling": {"type": "yarn", "factor": 4.0}
+        }));
+        let new = llama(json!({
+            "max_position_embeddings": 99, "rope_parameters": {
+                "rope_type": "yarn", "rope_theta": 5e5, "factor": 4.0, "original_max_position_embeddings": 99
+            }
+        }));
+        for key in [
+            "rope_type",
+            "rope_theta",
+            "factor",
+            "original_max_position_embeddings",
+        ] {
+            assert_eq!(old.rope()[key], new.rope()[key], "{key}");
+        }
+        assert!(old.find(&["rope_theta"]).is_none());
+    }
+
+    #[test]
+    fn what_needs_more_than_hyper_parameters_is_refused() {
+        for config in [
+            json!({"quantization_config": {"quant_method": "gptq"}}),
+            json!({"text_config": {}}),
+            json!({"draft_vocab_size": 9}),
+        ] {
+            let error = Hparams::new(&object(config)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+        }
+    }
+
+    #[test]
+    fn numbers_must_fit() {
+        for value in [json!(-1), json!(1.5), json!(1u64 << 32), json!("1")] {
+            assert!(uint(&value).is_err(), "{value}");
+        }
+        assert_eq!(float(&json!(3)).unwrap(), 3.0);
+        assert!(float(&json!(1e39)).is_err());
+    }
+}

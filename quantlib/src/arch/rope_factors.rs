@@ -1,0 +1,78 @@
+//! The factors of Llama 3.1's rope scaling, in the arithmetic of torch on a CPU.
+
+use super::hparams::{Hparams, float};
+use crate::error::{Error, Result};
+use crate::format::hf::Object;
+use crate::model::Expr;
+use serde_json::Value;
+
+/// The factors that frequencies are divided by, if the model has this scaling.
+pub(super) fn llama3(hparams: &Hparams) -> Result<Option<Expr>> {
+    let rope = hparams.rope();
+    let kind = rope.get("rope_type").and_then(Value::as_str);
+    if kind.is_none_or(|kind| !kind.eq_ignore_ascii_case("llama3")) {
+        return Ok(None);
+    }
+    let dim = hparams.head_dim()?;
+    if dim > MAX_HEAD {
+        return Err(
+            Error::limit(format!("a head of {dim} elements is too long")).in_key("head_dim"),
+        );
+    }
+    let scaling = Llama3 {
+        base: parameter(rope, "rope_theta", 10000.0)?,
+        factor: parameter(rope, "factor", 8.0)?,
+        low: parameter(rope, "low_freq_factor", 1.0)?,
+        high: parameter(rope, "high_freq_factor", 4.0)?,
+        context: parameter(rope, "original_max_position_embeddings", 8192.0)?,
+    };
+    let data: Vec<f32> = (0..dim)
+        .step_by(2)
+        .map(|i| scaling.factor(i, dim))
+        .collect();
+    Ok(Some(Expr::Values {
+        shape: vec![data.len()],
+        data,
+    }))
+}
+
+/// Longest head that is believed.
+const MAX_HEAD: u32 = 1 << 16;
+
+fn parameter(rope: &Object, key: &'static str, default: f64) -> Result<f64> {
+    let Some(value) = rope.get(key) else {
+        return Ok(default);
+    };
+    float(value).map_err(|e| e.in_key(key))?;
+    Ok(value.as_f64().unwrap_or(default))
+}
+
+struct Llama3 {
+    base: f64,
+    factor: f64,
+    low: f64,
+    high: f64,
+    context: f64,
+}
+
+impl Llama3 {
+    /// The factor of element `i` of a head of `dim`.
+    ///
+    /// torch calculates in f32 and divides a number by a tensor as number × reciprocal. Its power
+    /// is its own f32 routine, whose result is nearly always that of f64 rounded.
+    fn factor(&self, i: u32, dim: u32) -> f32 {
+        let exponent = i as f32 / dim as f32;
+        let power = (self.base as f32 as f64).powf(exponent.into()) as f32;
+        let frequency = power.recip();
+        let wavelength = frequency.recip() * (2.0 * std::f64::consts::PI) as f32;
+        if wavelength < (self.context / self.high) as f32 {
+            return 1.0;
+        }
+        if wavelength > (self.context / self.low) as f32 {
+            return self.factor as f32;
+        }
+        let turns = wavelength.recip() * self.context as f32;
+        let smooth = (turns - self.low as f32) / (self.high - self.low) as f32;
+        ((1.0 - smooth) / self.factor as f32 + smooth).recip()
+    }
+}
