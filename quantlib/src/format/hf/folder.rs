@@ -14,13 +14,14 @@ const MAX_JSON_BYTES: u64 = 256 << 20;
 /// Longest plain text file that is read: templates, merges, model cards.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
 
-/// Names under which composite models keep the configuration of their language model.
-const TEXT_CONFIG_ALIASES: [&str; 5] = [
-    "llm_config",
-    "lm_config",
-    "thinker_config",
-    "language_config",
-    "lfm",
+/// Where composite models keep the configuration of their language model; the first one counts.
+const TEXT_CONFIG_KEYS: [&[&str]; 6] = [
+    &["lfm"],
+    &["language_config"],
+    &["thinker_config", "text_config"],
+    &["lm_config"],
+    &["llm_config"],
+    &["text_config"],
 ];
 
 /// An opened Hugging Face model folder.
@@ -52,8 +53,11 @@ impl Folder {
         folder.config = folder
             .object("config.json")?
             .ok_or_else(|| missing_config(path))?;
-        rename_text_config(&mut folder.config);
-        folder.hparams = flatten(&folder.config);
+        folder.hparams = folder.config.clone();
+        if let Some(text) = folder.text_config() {
+            let text = text.clone();
+            folder.hparams.extend(text);
+        }
         folder.generation_config = folder.object("generation_config.json")?;
         Ok(folder)
     }
@@ -63,12 +67,22 @@ impl Folder {
         &self.path
     }
 
-    /// `config.json`, with the configuration of a composite model's language model under `text_config`.
+    /// `config.json` as it is.
     pub fn config(&self) -> &Object {
         &self.config
     }
 
-    /// `config.json` with the entries of `text_config` moved to the top, where they win.
+    /// The configuration of a composite model's language model, whatever its key.
+    pub fn text_config(&self) -> Option<&Object> {
+        TEXT_CONFIG_KEYS.iter().find_map(|path| {
+            let found = path.iter().try_fold(&self.config, |config, key| {
+                config.get(*key).and_then(Value::as_object)
+            });
+            found
+        })
+    }
+
+    /// `config.json` with the entries of [`text_config`](Self::text_config) at the top, where they win.
     pub fn hparams(&self) -> &Object {
         &self.hparams
     }
@@ -83,8 +97,7 @@ impl Folder {
     /// # Errors
     /// `malformed` if `config.json` names none.
     pub fn architecture(&self) -> Result<&str> {
-        let inner = self.config.get("text_config").and_then(Value::as_object);
-        inner
+        self.text_config()
             .and_then(first_architecture)
             .or_else(|| first_architecture(&self.config))
             .ok_or_else(|| {
@@ -119,6 +132,11 @@ impl Folder {
         }
     }
 
+    /// A binary file of the folder of at most `limit` bytes, `None` if it is not there.
+    pub(crate) fn bytes(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        read_bytes(&self.path.join(name), limit)
+    }
+
     /// A UTF-8 text file of the folder with every line ending as `\n`, `None` if it is not there.
     pub fn text(&self, name: &str) -> Result<Option<String>> {
         let text = read_text(&self.path.join(name), MAX_TEXT_BYTES)?;
@@ -139,30 +157,6 @@ fn missing_config(path: &Path) -> Error {
 
 fn first_architecture(config: &Object) -> Option<&str> {
     config.get("architectures")?.get(0)?.as_str()
-}
-
-/// Brings the several spellings of composite models to one, `text_config`; the last spelling wins.
-fn rename_text_config(config: &mut Object) {
-    for alias in TEXT_CONFIG_ALIASES {
-        let Some(found) = config.get(alias) else {
-            continue;
-        };
-        let text = match alias {
-            "thinker_config" => found.get("text_config").cloned(),
-            _ => Some(found.clone()),
-        };
-        if let Some(text) = text {
-            config.insert("text_config".to_owned(), text);
-        }
-    }
-}
-
-fn flatten(config: &Object) -> Object {
-    let mut flat = config.clone();
-    if let Some(Value::Object(text)) = config.get("text_config") {
-        flat.extend(text.clone());
-    }
-    flat
 }
 
 /// A whole UTF-8 file of at most `limit` bytes; `None` if there is none of this name.

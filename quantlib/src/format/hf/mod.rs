@@ -1,5 +1,7 @@
 //! Hugging Face model folders: configuration, tokenizer and weights in files of their own.
 
 mod folder;
+mod vocab;
 
 pub use folder::{Folder, Object};
+pub use vocab::{VocabOptions, VocabStyle, vocab};
