@@ -1,5 +1,7 @@
 //! GGUF files put together byte by byte, without the library's own writer.
 
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
 /// A file under construction.
 #[derive(Clone)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);

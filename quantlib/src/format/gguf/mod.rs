@@ -7,9 +7,11 @@ mod header;
 mod reader;
 mod split;
 mod values;
+mod writer;
 
 pub use head::{Dialect, layout};
 pub use reader::Reader;
+pub use writer::Writer;
 
 /// The name of the format in [`Model::format`](crate::model::Model::format).
 const FORMAT: &str = "gguf";

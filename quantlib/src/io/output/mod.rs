@@ -112,6 +112,17 @@ impl OutputSet {
         Ok(())
     }
 
+    /// A new file on the same disk for data on their way; it goes with the set, whatever happens.
+    pub(crate) fn scratch(&self) -> Result<File> {
+        let path = self.staging.path("scratch");
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|e| Error::io("cannot create a temporary file", e).in_file(path))
+    }
+
     /// Gives the file its final length, filled with zeros, and reserves the space on the disk
     /// where the system can: a disk too small is found before the work, not after it.
     pub(crate) fn reserve(&self, file: usize, len: u64) -> Result<()> {
