@@ -9,10 +9,14 @@ pub(super) fn pack_nibbles<const N: usize, const BYTES: usize>(
     codes: &[u8; N],
     run: usize,
 ) -> [u8; BYTES] {
-    array::from_fn(|i| {
-        let low = i / (run / 2) * run + i % (run / 2);
-        (codes[low] & 15) | (codes[low + run / 2] << 4)
-    })
+    let mut bytes = [0; BYTES];
+    for (bytes, codes) in bytes.chunks_exact_mut(run / 2).zip(codes.chunks_exact(run)) {
+        let (low, high) = codes.split_at(run / 2);
+        for ((byte, low), high) in bytes.iter_mut().zip(low).zip(high) {
+            *byte = (low & 15) | (high << 4);
+        }
+    }
+    bytes
 }
 
 /// The inverse of [`pack_nibbles`].
@@ -21,41 +25,62 @@ pub(super) fn unpack_nibbles<const N: usize, const BYTES: usize>(
     bytes: &[u8; BYTES],
     run: usize,
 ) -> [u8; N] {
-    array::from_fn(|i| {
-        let byte = bytes[i / run * (run / 2) + i % (run / 2)];
-        if i % run < run / 2 {
-            byte & 15
-        } else {
-            byte >> 4
+    let mut codes = [0; N];
+    for (bytes, codes) in bytes.chunks_exact(run / 2).zip(codes.chunks_exact_mut(run)) {
+        let (low, high) = codes.split_at_mut(run / 2);
+        for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
+            (*low, *high) = (byte & 15, byte >> 4);
         }
-    })
+    }
+    codes
 }
 
 /// Packs 2-bit codes: of each 128 codes, those that are 32 apart share a byte, lowest bits first.
 #[inline(always)]
 pub(super) fn pack_crumbs(codes: &[u8; 256]) -> [u8; 64] {
-    array::from_fn(|i| {
-        let first = i / 32 * 128 + i % 32;
-        (0..4).fold(0, |byte, k| byte | ((codes[first + 32 * k] & 3) << (2 * k)))
-    })
+    let mut bytes = [0; 64];
+    for (i, codes) in codes.chunks_exact(32).enumerate() {
+        for (byte, code) in bytes[i / 4 * 32..].iter_mut().zip(codes) {
+            *byte |= (code & 3) << (i % 4 * 2);
+        }
+    }
+    bytes
 }
 
 /// The inverse of [`pack_crumbs`].
 #[inline(always)]
 pub(super) fn unpack_crumbs(bytes: &[u8; 64]) -> [u8; 256] {
-    array::from_fn(|i| (bytes[i / 128 * 32 + i % 32] >> (2 * (i / 32 % 4))) & 3)
+    let mut codes = [0; 256];
+    for (i, codes) in codes.chunks_exact_mut(32).enumerate() {
+        for (byte, code) in bytes[i / 4 * 32..].iter().zip(codes) {
+            *code = (byte >> (i % 4 * 2)) & 3;
+        }
+    }
+    codes
 }
 
 /// Packs one bit of every code: those that are 32 apart share a byte, lowest bit first.
 #[inline(always)]
 pub(super) fn pack_bits(codes: &[u8; 256], bit: u32) -> [u8; 32] {
-    array::from_fn(|i| (0..8).fold(0, |byte, k| byte | (((codes[i + 32 * k] >> bit) & 1) << k)))
+    let mut bytes = [0; 32];
+    for (i, codes) in codes.chunks_exact(32).enumerate() {
+        for (byte, code) in bytes.iter_mut().zip(codes) {
+            *byte |= ((code >> bit) & 1) << i;
+        }
+    }
+    bytes
 }
 
 /// The inverse of [`pack_bits`], with the bits moved to where they were.
 #[inline(always)]
 pub(super) fn unpack_bits(bytes: &[u8; 32], bit: u32) -> [u8; 256] {
-    array::from_fn(|i| ((bytes[i % 32] >> (i / 32)) & 1) << bit)
+    let mut codes = [0; 256];
+    for (i, codes) in codes.chunks_exact_mut(32).enumerate() {
+        for (byte, code) in bytes.iter().zip(codes) {
+            *code = ((byte >> i) & 1) << bit;
+        }
+    }
+    codes
 }
 
 /// 32 codes of 5 bits: an integer of the fifth bits, the first lowest, and nibbles as

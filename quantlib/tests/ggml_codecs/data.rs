@@ -136,6 +136,19 @@ pub(crate) const WEIGHTS: &[Distribution] = distributions! {
     "bf16 values": |r, i| half::bf16::from_f64(r.normal() * 0.02).to_f64();
 };
 
+/// Weights so large that sums overflow on the way, for the types whose encoders in ggml survive
+/// that: the searches of the codebooks abort the process.
+pub(crate) const EXTREME_WEIGHTS: &[Distribution] = distributions! {
+    "normal 1e20": |r, i| r.normal() * 1e20;
+    "normal 1e37": |r, i| r.normal() * 1e37;
+    "any finite": |r, i| loop {
+        let x = f32::from_bits(r.bits() as u32);
+        if x.is_finite() {
+            break f64::from(x);
+        }
+    };
+};
+
 /// What the columns are weighted with.
 pub(crate) const IMPORTANCE: &[Distribution] = distributions! {
     "ones": |r, i| 1.0;
