@@ -6,7 +6,6 @@ Runs llama-quantize's dry run (see llama_quantize.py) on the headers of small mo
 architectures, for every recipe and for the options that matter.
 """
 
-import json
 import re
 import sys
 import tempfile
@@ -115,36 +114,6 @@ def select(path, built, case):
     return result
 
 
-def folded(tensors):
-    """Tensors as "name type rows x columns"; equal layers that follow each other as one, repeated."""
-    groups = []
-    for name, dtype, shape in tensors:
-        layer = re.match(r"blk\.(\d+)\.", name)
-        if layer is None:
-            number, line = None, name
-        else:
-            number, line = int(layer[1]), "blk.{}." + name[layer.end() :]
-        if not groups or groups[-1][0] != number:
-            groups.append((number, []))
-        groups[-1][1].append(f"{line} {dtype} {'x'.join(map(str, shape))}")
-    parts = []
-    for number, lines in groups:
-        last = parts[-1] if parts else None
-        if number is not None and last and last["tensors"] == lines and last["first"] + last["layers"] == number:
-            last["layers"] += 1
-        else:
-            parts.append({"first": number or 0, "layers": 1, "tensors": lines})
-    return parts
-
-
-def pretty(value, depth):
-    """JSON that is spread over lines down to a depth, so that changes can be read."""
-    if depth == 0 or not isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    rows = [f"{json.dumps(key)}: {pretty(inner, depth - 1)}" for key, inner in value.items()]
-    return "{\n" + ",\n".join(rows) + "\n}"
-
-
 def main():
     models = small_models.selection_models() | {"clip": clip()}
     selections = {}
@@ -158,11 +127,11 @@ def main():
             print(f"{name}: {len(cases)} cases, {refused} refused", file=sys.stderr)
     golden = {
         "llama.cpp": "v0.5.0",
-        "models": {name: built | {"tensors": folded(built["tensors"])} for name, built in models.items()},
+        "models": small_models.described(models),
         "selections": selections,
     }
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-    GOLDEN.write_text(pretty(golden, depth=3) + "\n")
+    GOLDEN.write_text(small_models.pretty(golden, depth=3) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ A model is keys and tensors (name, type, row-major shape), all plain data, so th
 make the same files: values come from a counter-based generator in exact arithmetic (see `values`).
 """
 
+import json
+import re
 import struct
 
 import numpy as np
@@ -318,56 +320,139 @@ def selection_models():
     }  # fmt: skip
 
 
-def file_models():
-    """Models for whole files: as small as types and shapes allow."""
-    mixed = dense("llama", 2, ff=256, heads=8, kv_heads=2, extra=[("rope_freqs.weight", [16])])
-    for number, tensor in enumerate(mixed["tensors"]):
+def short(built, rows=10):
+    """Fewer rows: the quantizer looks at every row alike, and at no shape but its own."""
+    for tensor in built["tensors"]:
+        shape = tensor[2]
+        if len(shape) > 1:
+            shape[-2] = min(shape[-2], rows + len(tensor[0]) % 3)
+    return built
+
+
+def mixed_types():
+    built = dense("llama", 2, ff=256, heads=8, kv_heads=2, extra=[("rope_freqs.weight", [16])])
+    for number, tensor in enumerate(built["tensors"]):
         if len(tensor[2]) == 2:
             tensor[1] = ["f32", "f16", "bf16"][number % 3]
-    mixed["metadata"] |= {
+    built["metadata"] |= {
         "general.name": text("Small \u00e9"),
         "split.no": {"u16": 0}, "split.count": {"u16": 1}, "split.tensors.count": {"i32": 22},
         "general.quantization_version": u32(1),
         "test.numbers": array("f32", [0.5, -1.5]), "test.flags": array("bool", [True, False]),
         "test.empty": array("string", []), "test.small": {"i8": -3}, "test.flag": {"bool": True},
     }  # fmt: skip
-    return {
-        "llama-mixed": mixed,
+    return built
+
+
+def quantized():
+    built = dense("llama", 2, ff=256, heads=8, kv_heads=8)
+    del built["metadata"]["general.file_type"]
+    for tensor in built["tensors"]:
+        if tensor[1] == "f16":
+            tensor[1] = "q8_0"
+    return built
+
+
+def file_models():
+    """Models for whole files: as small as types and shapes allow."""
+    built = {
+        "llama-mixed": mixed_types(),
+        "llama-q8_0": quantized(),
         "llama-odd-columns": dense("llama", 2, embd=96, ff=100, heads=4, kv_heads=4, tied=True),
-        "mixtral-small": mixture("llama", 2, 8, ff=128),
-        "qwen2-small": dense("qwen2", 3, heads=8, kv_heads=2, ff=256, tied=True, extra=[
+        "llama-11-layers": dense("llama", 11, ff=256, heads=8, kv_heads=8),
+        "mixtral": mixture("llama", 2, 8),
+        "qwen2": dense("qwen2", 3, heads=8, kv_heads=2, ff=256, tied=True, extra=[
             ("blk.0.attn_q.bias", [256]), ("blk.1.single.weight", [1, 256], "f32"),
         ]),
-        "bert-small": bert(2, 96, 384),
-        "falcon-small": fused("falcon", 2, ff=256, heads=4, kv_heads=1),
-        "gpt2-small": fused("gpt2", 2, ff=256, tied=True, outer=[("position_embd.weight", [16, 256], "f32")]),
+        "bert": bert(2, 96, 384),
+        "falcon": fused("falcon", 2, ff=256, heads=4, kv_heads=1),
+        "gpt2": fused("gpt2", 2, ff=256, tied=True, outer=[("position_embd.weight", [16, 256], "f32")]),
     }  # fmt: skip
+    return {name: short(model) for name, model in built.items()}
 
 
 # How many bits of each of four fields make a value that the type holds exactly, and its scale.
 FIELD_BITS = {"f32": 16, "f16": 9, "bf16": 6}
 
 
-def values(dtype, count, seed):
-    """Nearly normal values: the sum of four fields of a hash of (seed, position), centred.
-
-    All steps are exact in u64, i64 and the type itself, so any language gets the same bytes.
-    """
+def hashes(count, seed):
+    """splitmix64 of positions from 1 on, with the seed in the upper half."""
     with np.errstate(over="ignore"):
         x = np.arange(1, count + 1, dtype=np.uint64) + (np.uint64(seed) << np.uint64(32))
         x *= np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    bits = FIELD_BITS[dtype]
+        return x ^ (x >> np.uint64(31))
+
+
+def fields(count, seed, bits):
+    """The sums of four fields of so many bits of the hashes."""
+    x = hashes(count, seed)
     mask = np.uint64((1 << bits) - 1)
-    fields = sum(((x >> np.uint64(16 * k)) & mask).astype(np.int64) for k in range(4))
-    centred = (fields - 2 * ((1 << bits) - 1)).astype(np.float32) * np.float32(2.0 ** -(bits + 3))
+    return sum(((x >> np.uint64(16 * k)) & mask).astype(np.int64) for k in range(4))
+
+
+def values(dtype, count, seed):
+    """Nearly normal values: sums of four fields of a hash of (seed, position), centred.
+
+    All steps are exact in u64, i64 and the type itself, so any language gets the same bytes.
+    """
+    if dtype == "q8_0":
+        scales = np.frombuffer(values("f16", count // 32, seed), np.uint8).reshape(-1, 2)
+        codes = hashes(count, seed + 1000).astype(np.uint8).reshape(-1, 32)
+        return np.hstack([scales, codes]).tobytes()
+    bits = FIELD_BITS[dtype]
+    centred = fields(count, seed, bits) - 2 * ((1 << bits) - 1)
+    scaled = centred.astype(np.float32) * np.float32(2.0 ** -(bits + 3))
     if dtype == "f32":
-        return centred.tobytes()
+        return scaled.tobytes()
     if dtype == "f16":
-        return centred.astype(np.float16).tobytes()
-    return (centred.view(np.uint32) >> np.uint32(16)).astype(np.uint16).tobytes()
+        return scaled.astype(np.float16).tobytes()
+    return (scaled.view(np.uint32) >> np.uint32(16)).astype(np.uint16).tobytes()
+
+
+def importance(built):
+    """Positive weights for the columns of every tensor, for each expert by itself."""
+    weights = {}
+    for seed, (name, _, shape) in enumerate(built["tensors"]):
+        count = shape[-1] * (shape[-3] if len(shape) > 2 else 1)
+        weights[name] = (fields(count, seed + 2000, 16) + 1).astype(np.float32) * np.float32(2.0**-18)
+    return weights
+
+
+def folded(tensors):
+    """Tensors as "name type rows x columns"; equal layers that follow each other as one, repeated."""
+    groups = []
+    for name, dtype, shape in tensors:
+        layer = re.match(r"blk\.(\d+)\.", name)
+        if layer is None:
+            number, line = None, name
+        else:
+            number, line = int(layer[1]), "blk.{}." + name[layer.end() :]
+        if not groups or groups[-1][0] != number:
+            groups.append((number, []))
+        groups[-1][1].append(f"{line} {dtype} {'x'.join(map(str, shape))}")
+    parts = []
+    for number, lines in groups:
+        last = parts[-1] if parts else None
+        if number is not None and last and last["tensors"] == lines and last["first"] + last["layers"] == number:
+            last["layers"] += 1
+        else:
+            parts.append({"first": number or 0, "layers": 1, "tensors": lines})
+    return parts
+
+
+def described(models):
+    """Models as golden files hold them."""
+    return {name: built | {"tensors": folded(built["tensors"])} for name, built in models.items()}
+
+
+def pretty(value, depth):
+    """JSON that is spread over lines down to a depth, so that changes can be read."""
+    if depth == 0 or not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    rows = [f"{json.dumps(key)}: {pretty(inner, depth - 1)}" for key, inner in value.items()]
+    return "{\n" + ",\n".join(rows) + "\n}"
 
 
 def nbytes(dtype, shape):

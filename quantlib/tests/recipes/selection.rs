@@ -2,9 +2,11 @@
 //!
 //! The golden file has llama-quantize's own choices; tests/peers/golden_recipes.py regenerates it.
 
-use quantlib::model::{Metadata, OutputTensor, Plan, TensorInfo};
-use quantlib::recipe::{self, Header, ImportanceSummary, QuantizeOptions, Recipe};
-use quantlib::{DType, Encoding, ErrorKind};
+use crate::cases::{self, asks_for};
+use crate::small_models::SmallModel;
+use quantlib::model::{OutputTensor, Plan, TensorInfo};
+use quantlib::recipe::{self, Header, ImportanceSummary};
+use quantlib::{DType, Encoding, Error};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -12,22 +14,8 @@ use std::collections::BTreeMap;
 struct Golden {
     #[serde(rename = "llama.cpp")]
     contract: String,
-    models: BTreeMap<String, Model>,
+    models: BTreeMap<String, SmallModel>,
     selections: BTreeMap<String, BTreeMap<String, Selection>>,
-}
-
-#[derive(Deserialize)]
-struct Model {
-    metadata: Metadata,
-    tensors: Vec<Layers>,
-}
-
-/// Equal layers that follow each other; `{}` in a name stands for the layer.
-#[derive(Deserialize)]
-struct Layers {
-    first: usize,
-    layers: usize,
-    tensors: Vec<String>,
 }
 
 /// What llama-quantize did: the types in the order of [`role`], and the names if they changed.
@@ -39,70 +27,17 @@ struct Selection {
 }
 
 fn golden() -> Golden {
-    let text = include_str!("../../tests/data/golden/recipes.json");
+    let text = include_str!("../../../tests/data/golden/recipes.json");
     let golden: Golden = serde_json::from_str(text).unwrap();
     assert_eq!(golden.contract, quantlib::LLAMA_CPP_VERSION);
     golden
-}
-
-impl Model {
-    fn tensors(&self) -> Vec<TensorInfo> {
-        let layers = |part: &Layers| part.first..part.first + part.layers;
-        let lines = self.tensors.iter().flat_map(|part| {
-            layers(part).flat_map(|n| part.tensors.iter().map(move |line| (n, line)))
-        });
-        lines
-            .map(|(layer, line)| {
-                let words: Vec<_> = line.split(' ').collect();
-                let [name, dtype, shape] = words[..] else {
-                    panic!("{line}");
-                };
-                TensorInfo {
-                    name: name.replace("{}", &layer.to_string()),
-                    dtype: dtype.parse().unwrap(),
-                    shape: shape.split('x').map(|dim| dim.parse().unwrap()).collect(),
-                }
-            })
-            .collect()
-    }
-}
-
-/// A recipe with llama-quantize's options, as one would type it.
-fn parse(case: &str, tensors: &[TensorInfo]) -> (Recipe, QuantizeOptions) {
-    let mut words = case.split(' ');
-    let recipe = words.next().unwrap().parse().unwrap();
-    let mut options = QuantizeOptions::default();
-    while let Some(option) = words.next() {
-        let mut value = || words.next().unwrap();
-        match option {
-            "--pure" => options.pure = true,
-            "--leave-output-tensor" => options.leave_output_tensor = true,
-            "--allow-requantize" => options.allow_requantize = true,
-            "--output-tensor-type" => options.output_tensor_type = Some(value().parse().unwrap()),
-            "--token-embedding-type" => {
-                options.token_embedding_type = Some(value().parse().unwrap());
-            }
-            "--tensor-type" => options.tensor_types.push(value().parse().unwrap()),
-            "--override-kv" => options.override_kv.push(value().parse().unwrap()),
-            "--prune-layers" => {
-                options.prune_layers = value().split(',').map(|n| n.parse().unwrap()).collect();
-            }
-            "--imatrix" => options.importance = Some(all_entries(tensors)),
-            _ => panic!("{option}"),
-        }
-    }
-    (recipe, options)
 }
 
 /// An importance matrix that knows every tensor.
 fn all_entries(tensors: &[TensorInfo]) -> ImportanceSummary {
     let mut summary = ImportanceSummary::default();
     for tensor in tensors {
-        let weights = match tensor.shape[..] {
-            [.., experts, _, cols] => experts * cols,
-            [.., cols] => cols,
-            [] => 1,
-        };
+        let weights = cases::weights(tensor);
         summary.entries.insert(tensor.name.clone(), weights);
     }
     summary
@@ -138,10 +73,8 @@ fn types(plan: &Plan) -> String {
 }
 
 /// Recipes refuse what a dry run lets pass: llama-quantize itself refuses it when it is not dry.
-fn needs_more(error: &quantlib::Error) -> bool {
-    let text = error.to_string();
-    let wanted = ["--imatrix", "--allow-requantize"];
-    error.kind() == ErrorKind::Misuse && wanted.iter().any(|option| text.contains(option))
+fn needs_more(error: &Error) -> bool {
+    asks_for(error, &["--imatrix", "--allow-requantize"])
 }
 
 #[test]
@@ -156,7 +89,7 @@ fn types_are_llama_quantizes() {
             metadata: &model.metadata,
         };
         for (case, expected) in cases {
-            let (recipe, mut options) = parse(case, &tensors);
+            let (recipe, mut options) = cases::parse(case, &all_entries(&tensors));
             let mut plan = recipe::plan(&header, recipe, &options);
             if plan.as_ref().is_err_and(needs_more) {
                 needing += 1;

@@ -1,0 +1,122 @@
+//! Whole files, byte for byte those of llama-quantize, for small models of several architectures.
+//!
+//! The golden file has hashes of llama-quantize's own files; tests/peers/golden_files.py regenerates
+//! it. Where the library and Python are found, it runs here beside ours.
+
+use crate::cases::{self, asks_for};
+use crate::small_models::{self, SmallModel};
+use quantlib::job::{Job, JobOptions};
+use quantlib::model::ImportanceMatrix;
+use quantlib::recipe::{self, Header, ImportanceSummary};
+use quantlib::{Error, ErrorKind, Result};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize)]
+struct Golden {
+    #[serde(rename = "llama.cpp")]
+    contract: String,
+    matrix: Matrix,
+    models: BTreeMap<String, SmallModel>,
+    files: BTreeMap<String, Files>,
+}
+
+/// What llama-quantize was told of the importance matrix.
+#[derive(Deserialize)]
+struct Matrix {
+    file: String,
+    dataset: String,
+    chunks: u32,
+}
+
+/// Hashes of the input and, for each recipe with options, of what llama-quantize made of it; none
+/// if it refused.
+#[derive(Deserialize)]
+struct Files {
+    input: String,
+    outputs: BTreeMap<String, Option<String>>,
+}
+
+fn golden() -> Golden {
+    let text = include_str!("../../../tests/data/golden/files.json");
+    let golden: Golden = serde_json::from_str(text).unwrap();
+    assert_eq!(golden.contract, quantlib::LLAMA_CPP_VERSION);
+    golden
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A small model in a file, with the importance matrix that fits it.
+struct Input {
+    path: PathBuf,
+    matrix: ImportanceMatrix,
+    summary: ImportanceSummary,
+}
+
+impl Input {
+    fn new(folder: &Path, model: &SmallModel, about: &Matrix) -> Self {
+        let path = folder.join("in.gguf");
+        fs::write(&path, model.file()).unwrap();
+        let mut matrix = ImportanceMatrix::default();
+        for (index, tensor) in model.tensors().iter().enumerate() {
+            let weights = small_models::importance(cases::weights(tensor), index);
+            matrix.insert(&tensor.name, weights);
+        }
+        let mut summary = ImportanceSummary::new(&matrix, &about.file);
+        summary.dataset = Some(about.dataset.clone());
+        summary.chunks = Some(about.chunks);
+        Self {
+            path,
+            matrix,
+            summary,
+        }
+    }
+
+    fn quantize(&self, case: &str) -> Result<Vec<u8>> {
+        let model = quantlib::format::open(&self.path)?;
+        let (recipe, options) = cases::parse(case, &self.summary);
+        let plan = recipe::plan(&Header::from(&model), recipe, &options)?;
+        let out = self.path.with_file_name("ours.gguf");
+        let mut job = JobOptions::default();
+        job.importance = options.importance.as_ref().map(|_| &self.matrix);
+        Job::new(&model, &plan)?.run(&out, job)?;
+        Ok(fs::read(out).unwrap())
+    }
+}
+
+/// Whether llama-quantize refuses this for the same reason.
+fn is_refusal(error: &Error) -> bool {
+    asks_for(error, &["--imatrix", "--allow-requantize", "--tensor-type"])
+}
+
+#[test]
+fn files_are_llama_quantizes() {
+    let golden = golden();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut equal, mut refused, mut missing) = (0, 0, 0);
+    for (name, files) in &golden.files {
+        let model = &golden.models[name];
+        assert_eq!(sha256(&model.file()), files.input, "{name}: the input");
+        let input = Input::new(folder.path(), model, &golden.matrix);
+        for (case, expected) in &files.outputs {
+            match (input.quantize(case), expected) {
+                (Ok(ours), Some(expected)) => {
+                    assert_eq!(&sha256(&ours), expected, "{name}: {case}");
+                    equal += 1;
+                }
+                (Err(error), None) if is_refusal(&error) => refused += 1,
+                (Err(error), Some(_)) if error.kind() == ErrorKind::Unsupported => missing += 1,
+                (Err(error), _) => panic!("{name}: {case}: {error}"),
+                (Ok(_), None) => panic!("{name}: {case}: llama-quantize refuses this"),
+            }
+        }
+    }
+    println!("{equal} files equal, {refused} refused by both, {missing} with types still missing");
+    assert!(equal >= 300 && refused >= 40);
+}

@@ -1,0 +1,6 @@
+//! Recipes against llama-quantize: the types that it chooses, and whole files.
+
+mod cases;
+mod files;
+mod selection;
+mod small_models;
