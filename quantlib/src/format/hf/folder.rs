@@ -75,10 +75,9 @@ impl Folder {
     /// The configuration of a composite model's language model, whatever its key.
     pub fn text_config(&self) -> Option<&Object> {
         TEXT_CONFIG_KEYS.iter().find_map(|path| {
-            let found = path.iter().try_fold(&self.config, |config, key| {
+            path.iter().try_fold(&self.config, |config, key| {
                 config.get(*key).and_then(Value::as_object)
-            });
-            found
+            })
         })
     }
 
