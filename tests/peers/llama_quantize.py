@@ -5,11 +5,13 @@ from its source. As a command:
 
     python tests/peers/llama_quantize.py [OPTIONS] IN OUT TYPE [THREADS]
 
-with llama-quantize's options, and --quiet. As a module: `quantize(["--pure", "in", "out", "q4_k"])`
+with llama-quantize's options, and --quiet; or `llama_quantize.py --batch`, which reads such arguments
+as a JSON array from each line of its input, and answers each with "ok" or "refused". As a module: `quantize(["--pure", "in", "out", "q4_k"])`
 returns what the library logged, or raises QuantizeError with it.
 """
 
 import ctypes
+import json
 import os
 import struct
 import sys
@@ -371,7 +373,19 @@ def quantize(arguments):
     return job.run(*rest[:3])
 
 
+def batch():
+    for line in sys.stdin:
+        try:
+            quantize(json.loads(line))
+            print("ok", flush=True)
+        except QuantizeError as error:
+            print(f"refused: {str(error).rpartition('failed to quantize: ')[2].strip()}", flush=True)
+    return 0
+
+
 def main():
+    if sys.argv[1:] == ["--batch"]:
+        return batch()
     try:
         text = quantize(sys.argv[1:])
     except UsageError as error:

@@ -4,6 +4,7 @@
 //! it. Where the library and Python are found, it runs here beside ours.
 
 use crate::cases::{self, asks_for};
+use crate::peer::Peer;
 use crate::small_models::{self, SmallModel};
 use quantlib::job::{Job, JobOptions};
 use quantlib::model::ImportanceMatrix;
@@ -60,9 +61,9 @@ struct Input {
 }
 
 impl Input {
-    fn new(folder: &Path, model: &SmallModel, about: &Matrix) -> Self {
+    fn new(folder: &Path, model: &SmallModel, series: u64, about: &Matrix) -> Self {
         let path = folder.join("in.gguf");
-        fs::write(&path, model.file()).unwrap();
+        fs::write(&path, model.file(series)).unwrap();
         let mut matrix = ImportanceMatrix::default();
         for (index, tensor) in model.tensors().iter().enumerate() {
             let weights = small_models::importance(cases::weights(tensor), index);
@@ -102,8 +103,8 @@ fn files_are_llama_quantizes() {
     let (mut equal, mut refused, mut missing) = (0, 0, 0);
     for (name, files) in &golden.files {
         let model = &golden.models[name];
-        assert_eq!(sha256(&model.file()), files.input, "{name}: the input");
-        let input = Input::new(folder.path(), model, &golden.matrix);
+        assert_eq!(sha256(&model.file(0)), files.input, "{name}: the input");
+        let input = Input::new(folder.path(), model, 0, &golden.matrix);
         for (case, expected) in &files.outputs {
             match (input.quantize(case), expected) {
                 (Ok(ours), Some(expected)) => {
@@ -119,4 +120,51 @@ fn files_are_llama_quantizes() {
     }
     println!("{equal} files equal, {refused} refused by both, {missing} with types still missing");
     assert!(equal >= 300 && refused >= 40);
+}
+
+/// Values other than those of the golden hashes.
+const LIVE_SERIES: u64 = 1 << 20;
+
+#[test]
+fn files_are_llama_quantizes_live() {
+    let Some(mut peer) = Peer::start() else {
+        return;
+    };
+    let golden = golden();
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = folder.path().join("theirs.gguf");
+    let (mut equal, mut missing) = (0, 0);
+    for (name, files) in &golden.files {
+        let input = Input::new(
+            folder.path(),
+            &golden.models[name],
+            LIVE_SERIES,
+            &golden.matrix,
+        );
+        // Importance matrices come from the golden file only: there is no file of one.
+        let cases = files
+            .outputs
+            .keys()
+            .filter(|case| !case.contains("--imatrix"));
+        for case in cases {
+            let written = peer.quantize(&input.path, &theirs, case);
+            match input.quantize(case) {
+                Ok(ours) => {
+                    assert!(written, "{name}: {case}: llama-quantize refuses this");
+                    let theirs = fs::read(&theirs).unwrap();
+                    let differing = ours.iter().zip(&theirs).position(|(a, b)| a != b);
+                    assert_eq!(differing, None, "{name}: {case}: first differing byte");
+                    assert_eq!(ours.len(), theirs.len(), "{name}: {case}");
+                    equal += 1;
+                }
+                Err(error) if !written && is_refusal(&error) => {}
+                Err(error) if error.kind() == ErrorKind::Unsupported => missing += 1,
+                Err(error) => panic!("{name}: {case}: {error}"),
+            }
+        }
+    }
+    println!(
+        "{equal} files equal to those of llama-quantize live, {missing} with types still missing"
+    );
+    assert!(equal >= 230);
 }

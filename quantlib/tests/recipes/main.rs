@@ -2,5 +2,6 @@
 
 mod cases;
 mod files;
+mod peer;
 mod selection;
 mod small_models;

@@ -28,8 +28,8 @@ impl SmallModel {
         lines.map(|(layer, line)| tensor(layer, line)).collect()
     }
 
-    /// The GGUF file.
-    pub(crate) fn file(&self) -> Vec<u8> {
+    /// The GGUF file; other series have other values.
+    pub(crate) fn file(&self, series: u64) -> Vec<u8> {
         let tensors = self.tensors();
         let mut out = Vec::new();
         out.extend(b"GGUF");
@@ -53,7 +53,11 @@ impl SmallModel {
         }
         pad(&mut out);
         for (seed, tensor) in tensors.iter().enumerate() {
-            out.extend(values(tensor.dtype, tensor.elements(), seed as u64));
+            out.extend(values(
+                tensor.dtype,
+                tensor.elements(),
+                seed as u64 + series,
+            ));
             pad(&mut out);
         }
         out
