@@ -480,6 +480,23 @@ fn split_models() {
     check(&same, A, Malformed, "two tensors of this name", Some("a"));
 }
 
+/// Opening a pipe would wait for somebody to write into it.
+#[cfg(unix)]
+#[test]
+fn pipes_and_folders_are_no_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Reader::open(folder.path()).unwrap_err();
+    expect(&error, ErrorKind::Misuse, "not a regular file", None);
+    let path = folder.path().join("pipe.gguf");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("NOT RUN: there is no mkfifo command");
+        return;
+    }
+    let error = quantlib::open(&path).unwrap_err();
+    expect(&error, ErrorKind::Misuse, "not a regular file", None);
+}
+
 /// A small deterministic generator, so that a failure can be repeated.
 struct Random(u64);
 

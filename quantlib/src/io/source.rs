@@ -16,15 +16,13 @@ impl FileSource {
     /// Opens a regular file for reading.
     pub(crate) fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let open = || -> std::io::Result<(File, std::fs::Metadata)> {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            Ok((file, metadata))
-        };
-        let (file, metadata) = open().map_err(|e| Error::io("cannot open", e).in_file(path))?;
-        if !metadata.is_file() {
+        let failed = |e| Error::io("cannot open", e).in_file(path);
+        // Asked before opening, which would wait for the other end of a pipe.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(Error::misuse("is not a regular file").in_file(path));
         }
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
         Ok(Self {
             file,
             path: path.to_path_buf(),
@@ -38,10 +36,6 @@ impl FileSource {
 
     pub(crate) fn len(&self) -> u64 {
         self.len
-    }
-
-    pub(crate) fn file(&self) -> &File {
-        &self.file
     }
 
     /// Fills `buf` from `offset`. A read past the end is `malformed`: callers checked the header's
