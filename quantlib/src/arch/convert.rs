@@ -8,8 +8,8 @@ use super::outtype::OutType;
 use super::tensors::{self, Mapper};
 use super::{general, params};
 use crate::error::{Error, Result};
-use crate::format::hf::Folder;
-use crate::model::{Model, OutputTensor, Plan};
+use crate::format::hf::{Folder, VocabOptions, vocab};
+use crate::model::{Edit, Model, OutputTensor, Plan};
 
 /// What may be chosen about a conversion.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ pub struct ConvertOptions {
 }
 
 /// Plans the GGUF file that convert_hf_to_gguf.py writes for a folder: all metadata in order, as
-/// edits of an empty document, and all tensors.
+/// edits that leave nothing of the model's own, and all tensors.
 ///
 /// `model` is the folder opened as a model, with [`open`](crate::open): only names, types and
 /// shapes are looked at.
@@ -54,6 +54,14 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
     general::write(&mut keys, folder, parameters, options.name.as_deref())?;
     params::write(&mut keys, family, folder, &hparams, file_type.number)?;
     keys.set("general.quantization_version", QUANTIZATION_VERSION);
+    let vocab_options = VocabOptions {
+        pre: options.pre.clone(),
+        vocab_size: hparams.uint(&["vocab_size"])?.map(u64::from),
+        token_types: hparams.uint(&["type_vocab_size"])?,
+    };
+    for (key, value) in vocab(folder, family.vocab, &vocab_options)? {
+        keys.set(key, value);
+    }
 
     let mut notes = mapper.notes;
     if !hparams.completed {
@@ -62,9 +70,13 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
                 .to_owned(),
         );
     }
+    // What a safetensors header says of itself is none of GGUF's keys.
+    let own = model.metadata().keys().cloned();
+    let mut edits: Vec<_> = own.map(|key| Edit::Remove { key }).collect();
+    edits.extend(keys.into_edits());
     Ok(Plan {
         tensors,
-        edits: keys.into_edits(),
+        edits,
         notes,
     })
 }

@@ -1,6 +1,7 @@
 //! The vocabulary in which architectures are described.
 
 use crate::error::{Error, Result};
+use crate::format::hf::VocabStyle;
 
 /// One architecture: everything that conversion needs to know of it, as data.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Family {
     /// The keys after those that all architectures share, in order.
     pub(super) params: &'static [Param],
     /// How the vocabulary is found.
-    pub(super) vocab: Vocab,
+    pub(super) vocab: VocabStyle,
 }
 
 /// A change to the names of source tensors.
@@ -131,17 +132,6 @@ pub(super) enum Param {
     Pooling,
     /// `classifier.output_labels`, where they mean something.
     Labels,
-}
-
-/// How the vocabulary is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Vocab {
-    /// SentencePiece, else byte-level BPE; with what Llama's relatives add to it.
-    Llama,
-    /// SentencePiece, else byte-level BPE.
-    Qwen,
-    /// WordPiece.
-    Bert,
 }
 
 impl Family {

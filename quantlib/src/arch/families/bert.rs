@@ -1,6 +1,7 @@
 //! BERT as an encoder of sentences: no pooling layer, no language-modelling head.
 
-use crate::arch::family::{Family, Param, Spelling, Tensor, TypeClass, Vocab};
+use crate::arch::family::{Family, Param, Spelling, Tensor, TypeClass};
+use crate::format::hf::VocabStyle;
 
 pub(super) const BERT: Family = Family {
     classes: &["BertModel", "BertForMaskedLM"],
@@ -46,5 +47,5 @@ pub(super) const BERT: Family = Family {
         Param::Pooling,
         Param::Labels,
     ],
-    vocab: Vocab::Bert,
+    vocab: VocabStyle::Bert,
 };

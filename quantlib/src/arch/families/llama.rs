@@ -1,7 +1,8 @@
 //! Llama and Mistral: one layout of tensors and keys.
 
 use super::DECODER;
-use crate::arch::family::{Computed, Family, Heads, Param, Rewrite, Tensor, Vocab};
+use crate::arch::family::{Computed, Family, Heads, Param, Rewrite, Tensor};
+use crate::format::hf::VocabStyle;
 
 pub(super) const LLAMA: Family = Family {
     classes: &["LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel"],
@@ -23,7 +24,7 @@ pub(super) const LLAMA: Family = Family {
         Param::Uint("vocab_size", &["vocab_size"]),
         Param::RopeDimensions,
     ],
-    vocab: Vocab::Llama,
+    vocab: VocabStyle::Llama,
 };
 
 pub(super) const MISTRAL: Family = Family {

@@ -1,7 +1,8 @@
 //! Qwen 2 and 3: Llama's layout with the heads left as they are.
 
 use super::DECODER;
-use crate::arch::family::{Family, Param, Tensor, Vocab};
+use crate::arch::family::{Family, Param, Tensor};
+use crate::format::hf::VocabStyle;
 
 const QUERY_KEY: &[Tensor] = &[
     Tensor::new("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q"),
@@ -17,7 +18,7 @@ pub(super) const QWEN2: Family = Family {
     tensors: &[DECODER, QUERY_KEY],
     computed: &[],
     params: &[Param::Pooling],
-    vocab: Vocab::Qwen,
+    vocab: VocabStyle::Qwen,
 };
 
 pub(super) const QWEN3: Family = Family {
