@@ -163,6 +163,67 @@ fn names_and_headers_beyond_the_limits() {
     expect(&error, Limit, "limit of 100 bytes", Some("k"));
 }
 
+/// A file that is long only on paper does not make the reader read or allocate as much.
+#[test]
+fn claims_that_a_sparse_file_backs() {
+    let count = 1u64 << 33;
+    let array = |element: u32| {
+        Bytes::start(0, 1)
+            .string("k")
+            .u32(9)
+            .u32(element)
+            .u64(count)
+    };
+    let header = "longer than the limit of 1073741824 bytes";
+    let cases = [
+        (array(0), header, Some("k")),
+        (array(8), header, Some("k")),
+        (array(9), header, Some("k")),
+        (
+            Bytes::start(0, 1).string("k").u32(8).u64(count),
+            header,
+            Some("k"),
+        ),
+        (
+            Bytes::start(0, 1).u64(1 << 29),
+            "more than the limit of 65536",
+            None,
+        ),
+        (
+            Bytes::start(1, 0).u64(1 << 29),
+            "more than the limit of 65536",
+            None,
+        ),
+        (
+            Bytes::start(1 << 21, 0),
+            "more than the limit of 1048576",
+            None,
+        ),
+        (
+            Bytes::start(0, 1 << 17),
+            "more than the limit of 65536",
+            None,
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparse.gguf");
+    for (start, says, names) in cases {
+        std::fs::write(&path, start.0).unwrap();
+        let sparse = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        if let Err(error) = sparse.set_len(1 << 42) {
+            println!("NOT RUN: the file system has no sparse files: {error}");
+            return;
+        }
+        let started = std::time::Instant::now();
+        expect(&Reader::open(&path).unwrap_err(), Limit, says, names);
+        assert!(
+            started.elapsed().as_secs() < 1,
+            "{says}: {:?}",
+            started.elapsed()
+        );
+    }
+}
+
 #[test]
 fn keys() {
     let empty = Bytes::start(0, 1).string("").u32(0).u8(1).zeros(8);

@@ -49,16 +49,34 @@ impl<'f> Cursor<'f> {
         self.source.len() - self.offset()
     }
 
-    /// Fails unless `count` items of at least `min_bytes` each can lie in the rest of the file.
-    /// Whatever allocates in proportion to a count from the file asks this first.
+    /// Fails unless `count` items of at least `min_bytes` each can lie in the rest of the file, and
+    /// of the header that the limits allow. Whatever takes memory or time in proportion to a count
+    /// from the file asks this first.
     pub(super) fn expect_room(&self, count: u64, min_bytes: u64, what: &str) -> Result<()> {
-        match count.checked_mul(min_bytes) {
-            Some(bytes) if bytes <= self.remaining() => Ok(()),
-            _ => Err(Error::malformed(format!(
+        let bytes = count.checked_mul(min_bytes);
+        let Some(bytes) = bytes.filter(|&bytes| bytes <= self.remaining()) else {
+            return Err(Error::malformed(format!(
                 "says that it has {count} {what}, but only {} bytes follow; the file is damaged or incomplete",
                 self.remaining()
-            ))),
+            )));
+        };
+        self.expect_allowed(bytes)
+    }
+
+    /// Fails if the next `bytes` bytes lie beyond the longest header allowed.
+    fn expect_allowed(&self, bytes: u64) -> Result<()> {
+        if bytes <= self.allowed() {
+            return Ok(());
         }
+        Err(Error::limit(format!(
+            "the header is longer than the limit of {} bytes",
+            self.limits.header_bytes
+        )))
+    }
+
+    /// Bytes that the header may have after the position.
+    fn allowed(&self) -> u64 {
+        self.limits.header_bytes.saturating_sub(self.offset())
     }
 
     /// The next `len` bytes.
@@ -101,14 +119,15 @@ impl<'f> Cursor<'f> {
     /// A string that must be UTF-8 and of sane length: a key or a tensor's name.
     pub(super) fn name(&mut self, what: &str) -> Result<String> {
         let at = self.offset();
+        let len = self.u64()?;
+        self.expect_room(len, 1, "bytes of text")?;
         let longest = self.limits.name_bytes;
-        let bytes = self.string()?;
-        if bytes.len() as u64 > longest {
+        if len > longest {
             return Err(Error::limit(format!(
-                "the {what} at offset {at} has {} bytes, more than the limit of {longest}",
-                bytes.len()
+                "the {what} at offset {at} has {len} bytes, more than the limit of {longest}"
             )));
         }
+        let bytes = self.bytes(len)?;
         match std::str::from_utf8(bytes) {
             Ok(name) => Ok(name.to_owned()),
             Err(_) => Err(Error::malformed(format!(
@@ -127,14 +146,8 @@ impl<'f> Cursor<'f> {
                 self.remaining()
             )));
         }
-        let allowed = self.limits.header_bytes.saturating_sub(at);
-        if len > allowed {
-            return Err(Error::limit(format!(
-                "the header is longer than the limit of {} bytes",
-                self.limits.header_bytes
-            )));
-        }
-        let wanted = len.max(CHUNK).min(allowed).min(self.remaining());
+        self.expect_allowed(len)?;
+        let wanted = len.max(CHUNK).min(self.allowed()).min(self.remaining());
         let wanted = usize::try_from(wanted)
             .map_err(|_| Error::limit("the header does not fit into memory"))?;
         self.buffer.drain(..self.start);
