@@ -50,7 +50,8 @@ const CHUNK: usize = 1 << 15;
 ///
 /// # Errors
 /// `misuse` if `src` is no whole number of rows, a row is no whole number of blocks, or the
-/// importance has another length; `unsupported` if the type has no encoder.
+/// importance has another length or is missing for a type that needs it; `unsupported` if the type
+/// has no encoder.
 ///
 /// ```
 /// use quantlib::DType;
@@ -146,9 +147,15 @@ impl<'w> RowEncoder<'w> {
         importance: Option<&'w [f32]>,
         non_finite: NonFinite,
     ) -> Result<Self> {
+        let codec = block::codec(dtype)?;
+        if codec.needs_importance() && importance.is_none() {
+            return Err(Error::misuse(format!(
+                "{dtype} cannot be encoded without importance weights; give an importance matrix, or choose another type"
+            )));
+        }
         let experts = experts(rows, cols, dtype, importance)?;
         Ok(Self {
-            codec: block::codec(dtype)?,
+            codec,
             dtype,
             cols,
             row_bytes: dtype.row_bytes(cols)?,

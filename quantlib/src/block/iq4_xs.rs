@@ -42,8 +42,8 @@ fn decode_ref(block: &Block, y: &mut [f32; 256]) {
     let high = u16::from_le_bytes(block.scales_high);
     let (groups, _) = y.as_chunks_mut::<32>();
     for (g, y) in groups.iter_mut().enumerate() {
-        let low = block.scales_low[g / 2] >> (4 * (g % 2)) & 15;
-        let group_scale = i32::from(low) | i32::from(high >> (2 * g) & 3) << 4;
+        let low = (block.scales_low[g / 2] >> (4 * (g % 2))) & 15;
+        let group_scale = i32::from(low) | (i32::from((high >> (2 * g)) & 3) << 4);
         let scale = scale * (group_scale - 32) as f32;
         for (i, codes) in block.codes[g].iter().enumerate() {
             [y[i], y[i + 16]] = values(*codes).map(|v| scale * v);

@@ -4,7 +4,16 @@
 //! functions named `_ref` define the bytes; whatever is faster must equal them.
 
 mod blocks;
+mod codebook;
 mod fp4;
+mod iq1;
+mod iq1_m;
+mod iq1_s;
+mod iq2_s;
+mod iq2_xs;
+mod iq2_xxs;
+mod iq3_s;
+mod iq3_xxs;
 mod iq4_nl;
 mod iq4_xs;
 mod k_affine;
@@ -48,6 +57,9 @@ use bytemuck::Pod;
 trait BlockFormat {
     const DTYPE: DType;
 
+    /// Whether the encoder refuses to work without importance, as ggml's does.
+    const NEEDS_IMPORTANCE: bool = false;
+
     /// The bytes of one block; alignment 1, so that any byte slice can be viewed as blocks.
     type Block: Pod;
 
@@ -63,6 +75,7 @@ type Encode = fn(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mu
 
 /// The functions of one format, with the block type erased. Look one up with [`codec`].
 pub(crate) struct Codec {
+    needs_importance: bool,
     decode: Decode,
     encode: Encode,
 }
@@ -72,11 +85,17 @@ impl Codec {
         assert!(size_of::<F::Block>() == F::DTYPE.block_bytes());
         assert!(align_of::<F::Block>() == 1);
         Self {
+            needs_importance: F::NEEDS_IMPORTANCE,
             decode: |data, out| F::decode(bytemuck::cast_slice(data), out),
             encode: |rows, cols, importance, out| {
                 F::encode(rows, cols, importance, bytemuck::cast_slice_mut(out));
             },
         }
+    }
+
+    /// Whether [`encode`](Self::encode) works with importance only.
+    pub(crate) fn needs_importance(&self) -> bool {
+        self.needs_importance
     }
 
     /// Decodes whole blocks. Panics if the lengths do not belong together: callers check.
@@ -125,8 +144,15 @@ pub(crate) fn codec(dtype: DType) -> Result<&'static Codec> {
         q5_k::Q5K,
         q6_k::Q6K,
         q8_k::Q8K,
+        iq2_xxs::Iq2Xxs,
+        iq2_xs::Iq2Xs,
+        iq3_xxs::Iq3Xxs,
+        iq1_s::Iq1S,
         iq4_nl::Iq4Nl,
+        iq3_s::Iq3S,
+        iq2_s::Iq2S,
         iq4_xs::Iq4Xs,
+        iq1_m::Iq1M,
         plain::BF16,
         tq1_0::Tq1_0,
         tq2_0::Tq2_0,

@@ -52,7 +52,7 @@ fn half_scale(code: u8) -> f32 {
         return 0.0;
     }
     let mantissa = f32::from(code & 7);
-    let scale = match code >> 3 & 15 {
+    let scale = match (code >> 3) & 15 {
         0 => mantissa * 2f32.powi(-9),
         exponent => (1.0 + mantissa / 8.0) * 2f32.powi(i32::from(exponent) - 7),
     };
@@ -71,7 +71,7 @@ fn to_e4m3(x: f32) -> u8 {
         return (x * 512.0 + 0.5).min(7.0) as u8;
     }
     // Mantissa and exponent are adjacent, so that a mantissa that rounds up to 8 carries over.
-    let mantissa = (bits >> 20 & 7) + (bits >> 19 & 1);
+    let mantissa = ((bits >> 20) & 7) + ((bits >> 19) & 1);
     let code = exponent as u32 * 8 + mantissa;
     if code >= 15 * 8 { E4M3_MAX } else { code as u8 }
 }

@@ -34,7 +34,7 @@ impl BlockFormat for Q1_0 {
 fn decode_ref(block: &Block, y: &mut [f32; 128]) {
     let scale = block.scale.to_f32();
     for (i, y) in y.iter_mut().enumerate() {
-        let set = block.bits[i / 8] >> (i % 8) & 1 == 1;
+        let set = (block.bits[i / 8] >> (i % 8)) & 1 == 1;
         *y = if set { scale } else { -scale };
     }
 }

@@ -34,7 +34,7 @@ impl BlockFormat for Q2_0 {
 fn decode_ref(block: &Block, y: &mut [f32; 64]) {
     let scale = block.scale.to_f32();
     for (i, y) in y.iter_mut().enumerate() {
-        let code = block.codes[i / 4] >> (2 * (i % 4)) & 3;
+        let code = (block.codes[i / 4] >> (2 * (i % 4))) & 3;
         *y = (f32::from(code) - 1.0) * scale;
     }
 }

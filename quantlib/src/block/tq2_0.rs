@@ -35,7 +35,7 @@ impl BlockFormat for Tq2_0 {
 fn decode_ref(block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     for (i, y) in y.iter_mut().enumerate() {
-        let digit = block.digits[i / 128][i % 32] >> (i / 32 % 4 * 2) & 3;
+        let digit = (block.digits[i / 128][i % 32] >> (i / 32 % 4 * 2)) & 3;
         *y = (f32::from(digit) - 1.0) * scale;
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct Ggml(Library);
 
 type QuantizeChunk =
     unsafe extern "C" fn(c_int, *const f32, *mut c_void, i64, i64, i64, *const f32) -> usize;
+type RequiresImatrix = unsafe extern "C" fn(c_int) -> bool;
 type QuantizeRow = unsafe extern "C" fn(*const f32, *mut c_void, i64);
 type DequantizeRow = unsafe extern "C" fn(*const c_void, *mut f32, i64);
 
@@ -61,6 +62,18 @@ impl Ggml {
         // Not eprintln!, which the test runner swallows.
         writeln!(std::io::stderr(), "ggml codecs: {how}").ok();
         found
+    }
+
+    /// Whether ggml encodes to this type with importance only.
+    pub(crate) fn needs_importance(&self, dtype: DType) -> bool {
+        // SAFETY: the signature is that of ggml.h; the function only compares its argument.
+        unsafe {
+            let requires = self
+                .0
+                .get::<RequiresImatrix>(b"ggml_quantize_requires_imatrix\0")
+                .unwrap();
+            requires(dtype.ggml_id().unwrap() as c_int)
+        }
     }
 
     /// Encodes to one of the types for activations, which `ggml_quantize_chunk` does not know.

@@ -1,0 +1,20 @@
+//! The codebooks of the IQ1, IQ2 and IQ3 formats: short vectors of small integers ("levels"), of
+//! which a code names one.
+//!
+//! `points` holds the vectors, which are constants of the formats, [`Lattice`] finds the vectors
+//! near others, [`fit_magnitudes`] the scale and the codes of a group of elements.
+
+mod fit;
+mod lattice;
+mod points;
+mod scales;
+mod sets;
+mod signs;
+
+pub(super) use fit::{Refit, Tries, fit_magnitudes};
+pub(super) use lattice::Lattice;
+pub(super) use points::{IQ1, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, magnitudes};
+pub(super) use scales::quantize_scales;
+pub(super) use signs::{
+    Magnitudes, decode_eights, even_signs, pack_signs_and_scale, unpack_signs_and_scale,
+};

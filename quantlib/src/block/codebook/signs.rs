@@ -1,0 +1,129 @@
+//! Signs of eight elements in a byte, a set bit for each negative one.
+//!
+//! Formats that are short of bits store seven of them and make the number of negative ones even.
+
+/// The eight signs whose lower seven bits are stored.
+pub(in crate::block) fn even_signs(stored: u8) -> u8 {
+    let parity = (stored & 127).count_ones() as u8 & 1;
+    (stored & 127) | (parity << 7)
+}
+
+/// Four times seven signs and a 4-bit scale, as little-endian bytes.
+pub(in crate::block) fn pack_signs_and_scale(signs: &[u8; 4], scale: u8) -> [u8; 4] {
+    let scale = u32::from(scale) << 28;
+    let shifted = |(i, signs): (usize, &u8)| u32::from(signs & 127) << (7 * i);
+    let packed = signs
+        .iter()
+        .enumerate()
+        .map(shifted)
+        .fold(scale, |a, b| a | b);
+    packed.to_le_bytes()
+}
+
+/// The reverse of [`pack_signs_and_scale`], with the signs completed.
+pub(in crate::block) fn unpack_signs_and_scale(packed: [u8; 4]) -> ([u8; 4], u8) {
+    let packed = u32::from_le_bytes(packed);
+    let signs = std::array::from_fn(|i| even_signs((packed >> (7 * i)) as u8));
+    (signs, (packed >> 28) as u8)
+}
+
+/// Decodes a super-block from the scale, the magnitudes and the signs of each eight.
+pub(in crate::block) fn decode_eights(
+    y: &mut [f32; 256],
+    eight: impl Fn(usize) -> (f32, [u8; 8], u8),
+) {
+    for (i, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
+        let (scale, magnitudes, signs) = eight(i);
+        *y = std::array::from_fn::<f32, 8, _>(|i| {
+            let y = scale * f32::from(magnitudes[i]);
+            if (signs >> i) & 1 == 1 { -y } else { y }
+        });
+    }
+}
+
+/// A group of elements without their signs, in eights.
+pub(in crate::block) struct Magnitudes<const G: usize> {
+    pub(in crate::block) x: [[f32; 8]; G],
+    pub(in crate::block) signs: [u8; G],
+}
+
+impl<const G: usize> Magnitudes<G> {
+    pub(in crate::block) fn of(x: &[[f32; 8]; G]) -> Self {
+        let signs = |x: &[f32; 8]| {
+            let negative = (0..8).filter(|i| x[*i] < 0.0);
+            negative.fold(0, |signs, i| signs | (1 << i))
+        };
+        Self {
+            x: x.map(|x| x.map(|x| if x < 0.0 { -x } else { x })),
+            signs: std::array::from_fn(|g| signs(&x[g])),
+        }
+    }
+
+    /// Like [`of`](Self::of), but where an odd number of eight is negative, the sign of the one that
+    /// this costs least is turned, and its "magnitude" is negative.
+    pub(in crate::block) fn with_even_signs(x: &[[f32; 8]; G], weights: &[[f32; 8]; G]) -> Self {
+        let mut group = Self::of(x);
+        for (g, signs) in group.signs.iter_mut().enumerate() {
+            if signs.count_ones() % 2 == 1 {
+                let cost = |i: usize| weights[g][i] * x[g][i] * x[g][i];
+                let cheapest =
+                    (1..8).fold(0, |best, i| if cost(i) < cost(best) { i } else { best });
+                group.x[g][cheapest] = -group.x[g][cheapest];
+                *signs ^= 1 << cheapest;
+            }
+        }
+        group
+    }
+
+    pub(in crate::block) fn max(&self) -> f32 {
+        let elements = self.x.as_flattened().iter();
+        elements.fold(f32::NEG_INFINITY, |max, x| max.max(*x))
+    }
+
+    /// Moves the sign of a scale to the elements.
+    pub(in crate::block) fn absorb_sign(&mut self, scale: f32) -> f32 {
+        if scale < 0.0 {
+            self.signs = self.signs.map(|signs| !signs);
+            -scale
+        } else {
+            scale
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_signs_are_completed_to_an_even_number() {
+        for stored in 0..128 {
+            let signs = even_signs(stored);
+            assert_eq!(signs.count_ones() % 2, 0);
+            assert_eq!(signs & 127, stored);
+        }
+    }
+
+    #[test]
+    fn signs_and_scale_survive_packing() {
+        let signs = [0, 0b1000_0001, 0b11, 255];
+        let packed = pack_signs_and_scale(&signs, 13);
+        assert_eq!(unpack_signs_and_scale(packed), (signs, 13));
+    }
+
+    #[test]
+    fn the_cheapest_sign_is_turned() {
+        let x = [[1.0, -2.0, 0.5, 3.0, -0.0, 4.0, 5.0, 6.0]];
+        assert_eq!(Magnitudes::of(&x).signs, [0b10]);
+        let group = Magnitudes::with_even_signs(&x, &[[1.0; 8]]);
+        assert_eq!(group.signs, [0b1_0010]);
+        assert_eq!(group.max(), 6.0);
+    }
+
+    #[test]
+    fn a_negative_scale_turns_all_signs() {
+        let mut group = Magnitudes::of(&[[-1.0; 8]]);
+        assert_eq!(group.absorb_sign(-2.0), 2.0);
+        assert_eq!(group.signs, [0]);
+    }
+}

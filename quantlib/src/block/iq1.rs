@@ -1,0 +1,126 @@
+//! What IQ1_S and IQ1_M share: three values for an element, and codebook vectors of eight.
+//!
+//! The values of an eight are -1, 0 and 1, all moved up or all moved down by an eighth. First the
+//! elements are split at two boundaries in the best of all ways, then each eight gives way to a
+//! vector of the codebook, and the scale is fitted anew. Operations and their order are ggml's.
+
+use super::codebook::{IQ1, Lattice};
+use std::cmp::Ordering;
+use std::sync::LazyLock;
+
+const SHIFT: f32 = 0.125;
+
+/// The values of the levels, moved up.
+pub(super) const UP: [f32; 3] = [-1.0 + SHIFT, SHIFT, 1.0 + SHIFT];
+
+/// The values of the levels, moved down.
+pub(super) const DOWN: [f32; 3] = [-1.0 - SHIFT, -SHIFT, 1.0 - SHIFT];
+
+static LATTICE: LazyLock<Lattice<8, 3>> = LazyLock::new(|| Lattice::new(&IQ1, 3));
+
+/// The values of the levels of an eight.
+pub(super) fn values(down: bool) -> &'static [f32; 3] {
+    if down { &DOWN } else { &UP }
+}
+
+/// The values of a codebook vector.
+pub(super) fn vector(code: u16, down: bool) -> [f32; 8] {
+    IQ1[usize::from(code)].map(|level| values(down)[usize::from(level)])
+}
+
+/// A group of `G` eights with a level for each element.
+pub(super) struct Split<const G: usize> {
+    pub(super) scale: f32,
+    pub(super) levels: [[u8; 8]; G],
+    /// Whether an eight's values are moved down.
+    pub(super) down: [bool; G],
+}
+
+impl<const G: usize> Split<G> {
+    /// Splits elements in ascending order into those of level 0, then 1 up to `boundaries`, then 2.
+    pub(super) fn new(
+        order: &[usize],
+        boundaries: (usize, usize),
+        scale: f32,
+        down: [bool; G],
+    ) -> Self {
+        let mut levels = [[2; 8]; G];
+        for (rank, i) in order.iter().enumerate().take(boundaries.1) {
+            levels[i / 8][i % 8] = u8::from(rank >= boundaries.0);
+        }
+        let split = Self {
+            scale,
+            levels,
+            down,
+        };
+        if scale < 0.0 { split.mirrored() } else { split }
+    }
+
+    /// The same with all values and the scale negated.
+    fn mirrored(self) -> Self {
+        Self {
+            scale: -self.scale,
+            levels: self.levels.map(|levels| levels.map(|level| 2 - level)),
+            down: self.down.map(|down| !down),
+        }
+    }
+
+    /// Replaces eights that are not in the codebook, and fits the scale if there were any.
+    pub(super) fn snap(&mut self, x: &[[f32; 8]; G], weights: &[[f32; 8]; G]) -> [u16; G] {
+        let found: [_; G] = std::array::from_fn(|g| {
+            let values = values(self.down[g]);
+            LATTICE.nearest(&self.levels[g], &x[g], &weights[g], self.scale, values)
+        });
+        if found.iter().any(|found| !found.exact) {
+            let mut sums = Sums::default();
+            for g in 0..G {
+                sums.add(&vector(found[g].code, self.down[g]), &x[g], &weights[g]);
+            }
+            if sums.qx > 0.0 && sums.qq > 0.0 {
+                self.scale = sums.qx / sums.qq;
+            }
+        }
+        found.map(|found| found.code)
+    }
+}
+
+/// The weighted sums of value · element and of value².
+#[derive(Default)]
+pub(super) struct Sums {
+    pub(super) qx: f32,
+    pub(super) qq: f32,
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, values: &[f32; 8], x: &[f32; 8], weights: &[f32; 8]) {
+        for ((q, x), w) in values.iter().zip(x).zip(weights) {
+            self.qx += w * q * x;
+            self.qq += w * q * q;
+        }
+    }
+}
+
+/// The indices of the elements in ascending order, equal ones in their own order.
+pub(super) fn ascending<const N: usize>(x: &[f32; N]) -> [usize; N] {
+    let mut order = std::array::from_fn(|i| i);
+    order.sort_by(|a: &usize, b: &usize| x[*a].partial_cmp(&x[*b]).unwrap_or(Ordering::Equal));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascending_keeps_the_order_of_equals() {
+        assert_eq!(ascending(&[1.0, 0.0, -0.0, -1.0, 1.0]), [3, 1, 2, 0, 4]);
+    }
+
+    #[test]
+    fn a_negative_scale_mirrors_the_split() {
+        let order = [7, 6, 5, 4, 3, 2, 1, 0];
+        let split = Split::new(&order, (2, 7), -3.0, [false]);
+        assert_eq!(split.levels, [[0, 1, 1, 1, 1, 1, 2, 2]]);
+        assert_eq!((split.scale, split.down), (3.0, [true]));
+    }
+}

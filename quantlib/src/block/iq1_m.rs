@@ -1,0 +1,190 @@
+//! IQ1_M: the vectors of IQ1_S with a 3-bit scale for 16 elements and a shift for each eight.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::codebook::quantize_scales;
+use super::iq1::{DOWN, Split, Sums, UP, ascending, vector};
+use super::number::max_abs;
+use super::weights::{sum_squares, weigh};
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable};
+
+/// 16 groups of 16 elements: x = scale · (2 · group scale + 1) · value.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    /// Lower 8 bits of the codes, 2 codes a group.
+    codes: [[u8; 2]; 16],
+    /// A nibble for each eight, first one low: upper 3 bits of the code, and a set bit if the values
+    /// are moved down.
+    high: [u8; 16],
+    /// Little-endian numbers: 3-bit scales of 4 groups, first one lowest, and above them 4 bits of the
+    /// half that is the block's scale, lowest ones first.
+    scales: [[u8; 2]; 4],
+}
+
+pub(super) struct Iq1M;
+
+impl BlockFormat for Iq1M {
+    const DTYPE: DType = DType::Iq1M;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, importance, out, encode_ref);
+    }
+}
+
+/// Groups whose largest magnitude is below this get scale 0.
+const EPS: f32 = 1e-7;
+
+/// Found to help: the stored scale is a little larger than the one that was fitted.
+const FACTOR: f32 = 1.1125;
+
+impl Block {
+    /// The values of eight `k` of group `g`, in units of the group's scale.
+    fn values(&self, g: usize, k: usize) -> [f32; 8] {
+        let nibble = (self.high[g] >> (4 * k)) & 15;
+        let code = u16::from(self.codes[g][k]) | (u16::from(nibble & 7) << 8);
+        vector(code, nibble >> 3 == 1)
+    }
+
+    fn set_scales(&mut self, scale: F16, groups: &[u8; 16]) {
+        let scale = u16::from_le_bytes(bytemuck::cast(scale));
+        for (i, packed) in self.scales.iter_mut().enumerate() {
+            let groups = groups[4 * i..][..4].iter().rev();
+            let groups = groups.fold(0, |packed, group| (packed << 3) | u16::from(*group));
+            *packed = (groups | (((scale >> (4 * i)) & 15) << 12)).to_le_bytes();
+        }
+    }
+
+    fn scale(&self) -> F16 {
+        let packed = self.scales.iter().rev();
+        let nibbles = packed.map(|packed| u16::from(packed[1] >> 4));
+        F16::from_bits(nibbles.fold(0, |scale, nibble| (scale << 4) | nibble))
+    }
+
+    fn group_scale(&self, g: usize) -> u16 {
+        (u16::from_le_bytes(self.scales[g / 4]) >> (3 * (g % 4))) & 7
+    }
+}
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let scale = block.scale().to_f32();
+    for (i, y) in y.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let (g, k) = (i / 2, i % 2);
+        let scale = scale * f32::from(2 * block.group_scale(g) + 1);
+        *y = block.values(g, k).map(|v| scale * v);
+    }
+}
+
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    *block = Block::zeroed();
+    let sigma2 = 2.0 * sum_squares(x) / 256.0;
+    let weights = weigh(x, importance, sigma2);
+    let (x, _) = x.as_chunks::<16>();
+    let (weights, _) = weights.as_chunks::<16>();
+    let mut scales = [0.0; 16];
+    let mut downs = [0; 16];
+    for (g, (x, weights)) in x.iter().zip(weights).enumerate() {
+        if max_abs(x) < EPS {
+            continue;
+        }
+        let Some(mut split) = best_split_ref(x, weights) else {
+            continue;
+        };
+        let codes = split.snap(bytemuck::cast_ref(x), bytemuck::cast_ref(weights));
+        block.codes[g] = codes.map(|code| code as u8);
+        block.high[g] = ((codes[0] >> 8) | ((codes[1] >> 8) << 4)) as u8;
+        scales[g] = split.scale;
+        downs[g] = (u8::from(split.down[0]) << 3) | (u8::from(split.down[1]) << 7);
+    }
+    let Some((unit, scales)) = quantize_scales(&scales, 7) else {
+        return;
+    };
+    for (high, down) in block.high.iter_mut().zip(downs) {
+        *high |= down;
+    }
+    let scale = refit_scale(
+        block,
+        &scales,
+        bytemuck::cast_slice(x),
+        bytemuck::cast_slice(weights),
+    );
+    block.set_scales(F16::from_f32(scale.unwrap_or(unit) * FACTOR), &scales);
+}
+
+/// The block's scale for given codes and group scales, by least squares.
+fn refit_scale(
+    block: &Block,
+    scales: &[u8; 16],
+    x: &[[f32; 8]],
+    weights: &[[f32; 8]],
+) -> Option<f32> {
+    let mut sums = Sums::default();
+    for (i, (x, weights)) in x.iter().zip(weights).enumerate() {
+        let group_scale = f32::from(2 * scales[i / 2] + 1);
+        let values = block.values(i / 2, i % 2).map(|v| v * group_scale);
+        sums.add(&values, x, weights);
+    }
+    (sums.qq > 0.0).then(|| sums.qx / sums.qq)
+}
+
+/// The split, the shifts and the scale with the least weighted squared error, of all that there are.
+///
+/// The values of neighbouring levels differ by 1, so that the sum of value · element over a split is
+/// the highest value times the total, less the sums below either boundary.
+fn best_split_ref(x: &[f32; 16], weights: &[f32; 16]) -> Option<Split<2>> {
+    let order = ascending(x);
+    let sums_wx = prefix_sums(&order, |i| weights[i] * x[i]);
+    let sums_w = prefix_sums(&order, |i| weights[i]);
+    let mut best = None;
+    let mut best_score = f32::MIN;
+    for a in 0..=16 {
+        for b in a..=16 {
+            // By shift, then by eight.
+            let qx = [UP, DOWN]
+                .map(|values| sums_wx.map(|sums| sums[16] * values[2] - (sums[a] + sums[b])));
+            let qq = [UP, DOWN].map(|[v0, v1, v2]| {
+                let (below_a, below_b) = (v0 * v0 - v1 * v1, v1 * v1 - v2 * v2);
+                sums_w.map(|sums| sums[16] * v2 * v2 + sums[a] * below_a + sums[b] * below_b)
+            });
+            for down in [[0, 0], [0, 1], [1, 0], [1, 1]] {
+                let qx = qx[down[0]][0] + qx[down[1]][1];
+                let qq = qq[down[0]][0] + qq[down[1]][1];
+                if qq > 0.0 && qx * qx > best_score * qq {
+                    let scale = qx / qq;
+                    best_score = scale * qx;
+                    best = Some((a, b, scale, down));
+                }
+            }
+        }
+    }
+    let (a, b, scale, down) = best?;
+    Some(Split::new(
+        &order,
+        (a, b),
+        scale,
+        down.map(|down| down == 1),
+    ))
+}
+
+/// For each eight, its terms' sums over the smallest 0 to 16 elements.
+fn prefix_sums(order: &[usize; 16], term: impl Fn(usize) -> f32) -> [[f32; 17]; 2] {
+    let mut sums = [[0.0; 17]; 2];
+    for (rank, i) in order.iter().enumerate() {
+        for (eight, sums) in sums.iter_mut().enumerate() {
+            let own = i / 8 == eight;
+            sums[rank + 1] = if own {
+                sums[rank] + term(*i)
+            } else {
+                sums[rank]
+            };
+        }
+    }
+    sums
+}

@@ -1,0 +1,121 @@
+//! IQ1_S: 256 elements in eights from a codebook of 2048 ternary vectors, 3-bit scales for 32.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::codebook::quantize_scales;
+use super::iq1::{DOWN, Split, UP, ascending, vector};
+use super::number::max_abs;
+use super::weights::{sum_squares, weigh};
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable};
+
+/// 8 groups of 32 elements: x = scale · (2 · group scale + 1) · value.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scale: F16,
+    /// Lower 8 bits of the codes, 4 codes a group.
+    codes: [[u8; 4]; 8],
+    /// For each group a little-endian number: upper 3 bits of the 4 codes, first code lowest, the
+    /// 3-bit scale, and a set bit if the values are moved down.
+    high: [[u8; 2]; 8],
+}
+
+pub(super) struct Iq1S;
+
+impl BlockFormat for Iq1S {
+    const DTYPE: DType = DType::Iq1S;
+    const NEEDS_IMPORTANCE: bool = true;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, importance, out, encode_ref);
+    }
+}
+
+/// Groups whose largest magnitude is below this get scale 0.
+const EPS: f32 = 1e-12;
+
+/// Found to help: the stored scale is a little larger than the one that was fitted.
+const FACTOR: f32 = 1.125;
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let scale = block.scale.to_f32();
+    for (i, y) in y.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let (g, k) = (i / 4, i % 4);
+        let high = u16::from_le_bytes(block.high[g]);
+        let scale = scale * f32::from(2 * ((high >> 12) & 7) + 1);
+        let code = u16::from(block.codes[g][k]) | (((high >> (3 * k)) & 7) << 8);
+        *y = vector(code, high >> 15 == 1).map(|v| scale * v);
+    }
+}
+
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    *block = Block::zeroed();
+    let sigma2 = 2.0 * sum_squares(x) / 256.0;
+    let importance = importance.map(|w| w.as_chunks().0);
+    let mut scales = [0.0; 8];
+    let mut high = [0; 8];
+    let mut down = [false; 8];
+    for (g, x) in x.as_chunks::<32>().0.iter().enumerate() {
+        let weights = weigh(x, importance.map(|w| &w[g]), sigma2);
+        if max_abs(x) < EPS {
+            continue;
+        }
+        let Some(mut split) = best_split_ref(x, &weights) else {
+            continue;
+        };
+        let codes = split.snap(bytemuck::cast_ref(x), bytemuck::cast_ref(&weights));
+        block.codes[g] = codes.map(|code| code as u8);
+        high[g] = (0..4).fold(0, |high, k| high | ((codes[k] >> 8) << (3 * k)));
+        scales[g] = split.scale;
+        down[g] = split.down[0];
+    }
+    if let Some((unit, scales)) = quantize_scales(&scales, 7) {
+        block.scale = F16::from_f32(unit * FACTOR);
+        for g in 0..8 {
+            high[g] |= (u16::from(scales[g]) << 12) | (u16::from(down[g]) << 15);
+        }
+    }
+    block.high = high.map(u16::to_le_bytes);
+}
+
+/// The split and the scale with the least weighted squared error, of all that there are.
+fn best_split_ref(x: &[f32; 32], weights: &[f32; 32]) -> Option<Split<4>> {
+    let order = ascending(x);
+    // Sums over the smallest 0 to 32 elements.
+    let mut sums_wx = [0.0; 33];
+    let mut sums_w = [0.0; 33];
+    for (rank, i) in order.iter().enumerate() {
+        sums_wx[rank + 1] = sums_wx[rank] + weights[*i] * x[*i];
+        sums_w[rank + 1] = sums_w[rank] + weights[*i];
+    }
+    let parts = |sums: &[f32; 33], a: usize, b: usize| {
+        [sums[a] - sums[0], sums[b] - sums[a], sums[32] - sums[b]]
+    };
+    let mut best = None;
+    let mut best_score = f32::MIN;
+    for a in 0..=32 {
+        for b in a..=32 {
+            let wx = parts(&sums_wx, a, b);
+            let w = parts(&sums_w, a, b);
+            for (values, down) in [(UP, false), (DOWN, true)] {
+                let [v0, v1, v2] = values;
+                let qx = wx[0] * v0 + wx[1] * v1 + wx[2] * v2;
+                let qq = w[0] * v0 * v0 + w[1] * v1 * v1 + w[2] * v2 * v2;
+                if qq > 0.0 && qx * qx > best_score * qq {
+                    let scale = qx / qq;
+                    best_score = scale * qx;
+                    best = Some((a, b, scale, down));
+                }
+            }
+        }
+    }
+    let (a, b, scale, down) = best?;
+    Some(Split::new(&order, (a, b), scale, [down; 4]))
+}

@@ -1,0 +1,103 @@
+//! IQ2_XXS: 256 elements in eights from a codebook of 256, seven signs for eight, 4-bit scales for 32.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::codebook::{
+    self, Lattice, Magnitudes, Refit, Tries, decode_eights, fit_magnitudes, magnitudes,
+    pack_signs_and_scale, quantize_scales, unpack_signs_and_scale,
+};
+use super::search::fit_positive;
+use super::weights::{sum_squares, weigh};
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable};
+use std::sync::LazyLock;
+
+/// 8 groups of 32 elements: x = scale · (group scale + ½) / 4 · ± magnitude.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scale: F16,
+    groups: [Group; 8],
+}
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Group {
+    codes: [u8; 4],
+    signs_and_scale: [u8; 4],
+}
+
+pub(super) struct Iq2Xxs;
+
+impl BlockFormat for Iq2Xxs {
+    const DTYPE: DType = DType::Iq2Xxs;
+    const NEEDS_IMPORTANCE: bool = true;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, importance, out, encode_ref);
+    }
+}
+
+static MAGNITUDES: [[u8; 8]; 256] = magnitudes(&codebook::IQ2_XXS, &[8, 25, 43]);
+
+static LATTICE: LazyLock<Lattice<8, 3>> = LazyLock::new(|| Lattice::new(&codebook::IQ2_XXS, 2));
+
+/// Groups whose largest magnitude is below this get scale 0.
+const EPS: f32 = 1e-15;
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let scale = block.scale.to_f32();
+    decode_eights(y, |i| {
+        let group = &block.groups[i / 4];
+        let (signs, group_scale) = unpack_signs_and_scale(group.signs_and_scale);
+        let scale = scale * (0.5 + f32::from(group_scale)) * 0.25;
+        let magnitudes = MAGNITUDES[usize::from(group.codes[i % 4])];
+        (scale, magnitudes, signs[i % 4])
+    });
+}
+
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    *block = Block::zeroed();
+    let sigma2 = sum_squares(x) / 256.0;
+    let importance = importance.map(|w| w.as_chunks().0);
+    let mut scales = [0.0; 8];
+    let mut signs = [[0; 4]; 8];
+    for (g, x) in x.as_chunks::<32>().0.iter().enumerate() {
+        let weights = weigh(x, importance.map(|w| &w[g]), sigma2);
+        let eights = bytemuck::cast_ref(&weights);
+        let mut group = Magnitudes::<4>::with_even_signs(bytemuck::cast_ref(x), eights);
+        if group.max() < EPS {
+            continue;
+        }
+        // The scale of a uniform quantizer with 5 levels tells where to search.
+        let uniform = fit_positive(bytemuck::cast_ref(&group.x), &weights, 4).scale;
+        let reach = uniform * 3.0;
+        if reach <= 0.0 {
+            continue;
+        }
+        let tries = Tries {
+            reach,
+            steps: 6,
+            step: 0.1,
+            fallback: uniform,
+        };
+        let fit = fit_magnitudes(&LATTICE, &group.x, eights, tries, Refit::Always);
+        block.groups[g].codes = fit.codes.map(|code| code as u8);
+        scales[g] = group.absorb_sign(fit.scale);
+        signs[g] = group.signs;
+    }
+    let Some((unit, scales)) = quantize_scales(&scales, 15) else {
+        *block = Block::zeroed();
+        return;
+    };
+    block.scale = F16::from_f32(unit);
+    for (g, group) in block.groups.iter_mut().enumerate() {
+        group.signs_and_scale = pack_signs_and_scale(&signs[g], scales[g]);
+    }
+}

@@ -1,0 +1,102 @@
+//! IQ3_S: 256 elements in fours from a codebook of 512, all signs, 4-bit scales for 32.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::codebook::{
+    self, Lattice, Magnitudes, Refit, Tries, decode_eights, fit_magnitudes, magnitudes,
+    quantize_scales,
+};
+use super::packing::{pack_nibbles, unpack_nibbles};
+use super::weights::{sum_squares, weigh};
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable};
+use std::sync::LazyLock;
+
+/// 8 groups of 32 elements: x = scale · (2 · group scale + 1) · ± magnitude.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scale: F16,
+    /// Lower 8 bits of the codes, 8 codes a group.
+    codes: [[u8; 8]; 8],
+    /// Ninth bits of the codes, first code lowest.
+    high: [u8; 8],
+    signs: [[u8; 4]; 8],
+    /// 4 bits a group, first group low.
+    scales: [u8; 4],
+}
+
+pub(super) struct Iq3S;
+
+impl BlockFormat for Iq3S {
+    const DTYPE: DType = DType::Iq3S;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, importance, out, encode_ref);
+    }
+}
+
+static MAGNITUDES: [[u8; 4]; 512] = magnitudes(&codebook::IQ3_S, &[1, 3, 5, 7, 9, 11, 13, 15]);
+
+static LATTICE: LazyLock<Lattice<4, 8>> = LazyLock::new(|| Lattice::new(&codebook::IQ3_S, 3));
+
+/// Found to help: the stored scale is a little larger than the one that was fitted.
+const FACTOR: f32 = 1.033;
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let scale = block.scale.to_f32();
+    let scales: [u8; 8] = unpack_nibbles(&block.scales, 2);
+    decode_eights(y, |i| {
+        let (g, k) = (i / 4, i % 4);
+        let magnitudes = [2 * k, 2 * k + 1].map(|k| {
+            let high = usize::from((block.high[g] >> k) & 1);
+            MAGNITUDES[usize::from(block.codes[g][k]) | (high << 8)]
+        });
+        let scale = scale * f32::from(1 + 2 * scales[g]);
+        (scale, bytemuck::cast(magnitudes), block.signs[g][k])
+    });
+}
+
+/// A group of zeros writes neither codes nor signs, and the following groups' move up into its place, as in
+/// ggml; only their ninth bits stay where decoders look for them.
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    *block = Block::zeroed();
+    let sigma2 = 2.0 * sum_squares(x) / 256.0;
+    let importance = importance.map(|w| w.as_chunks().0);
+    let mut scales = [0.0; 8];
+    let mut places = block.codes.iter_mut().zip(&mut block.signs);
+    for (g, x) in x.as_chunks::<32>().0.iter().enumerate() {
+        let weights = weigh(x, importance.map(|w| &w[g]), sigma2);
+        let mut group = Magnitudes::of(bytemuck::cast_ref(x));
+        let max = group.max();
+        if max == 0.0 {
+            continue;
+        }
+        let tries = Tries {
+            reach: max,
+            steps: 9,
+            step: 0.2,
+            fallback: max / 15.0,
+        };
+        let x = bytemuck::cast_ref(&group.x);
+        let weights = bytemuck::cast_ref(&weights);
+        let fit = fit_magnitudes(&LATTICE, x, weights, tries, Refit::IfAnyInexact);
+        scales[g] = group.absorb_sign(fit.scale);
+        if let Some((codes, signs)) = places.next() {
+            *codes = fit.codes.map(|code| code as u8);
+            *signs = group.signs;
+        }
+        let high = (0..8).filter(|k| fit.codes[*k] > 255);
+        block.high[g] = high.fold(0, |high, k| high | (1 << k));
+    }
+    if let Some((unit, scales)) = quantize_scales(&scales, 15) {
+        block.scale = F16::from_f32(unit * FACTOR);
+        block.scales = pack_nibbles(&scales, 2);
+    }
+}

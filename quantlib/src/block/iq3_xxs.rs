@@ -1,0 +1,98 @@
+//! IQ3_XXS: 256 elements in fours from a codebook of 256, seven signs for eight, 4-bit scales for 32.
+
+use super::BlockFormat;
+use super::blocks::{decode_blocks, encode_blocks};
+use super::codebook::{
+    self, Lattice, Magnitudes, Refit, Tries, decode_eights, fit_magnitudes, magnitudes,
+    pack_signs_and_scale, quantize_scales, unpack_signs_and_scale,
+};
+use super::weights::{sum_squares, weigh};
+use crate::dtype::DType;
+use crate::numeric::F16;
+use bytemuck::{Pod, Zeroable};
+use std::sync::LazyLock;
+
+/// 8 groups of 32 elements: x = scale · (group scale + ½) / 2 · ± magnitude.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Block {
+    scale: F16,
+    /// 8 codes a group.
+    codes: [[u8; 8]; 8],
+    signs_and_scales: [[u8; 4]; 8],
+}
+
+pub(super) struct Iq3Xxs;
+
+impl BlockFormat for Iq3Xxs {
+    const DTYPE: DType = DType::Iq3Xxs;
+    type Block = Block;
+
+    fn decode(blocks: &[Block], out: &mut [f32]) {
+        decode_blocks(blocks, out, decode_ref);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
+        encode_blocks(rows, cols, importance, out, encode_ref);
+    }
+}
+
+static MAGNITUDES: [[u8; 4]; 256] =
+    magnitudes(&codebook::IQ3_XXS, &[4, 12, 20, 28, 36, 44, 52, 62]);
+
+static LATTICE: LazyLock<Lattice<4, 8>> = LazyLock::new(|| Lattice::new(&codebook::IQ3_XXS, 2));
+
+/// Groups whose largest magnitude is below this get scale 0.
+const EPS: f32 = 1e-8;
+
+/// Found to help: the stored scale is a little larger than the one that was fitted.
+const FACTOR: f32 = 1.0125;
+
+fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+    let scale = block.scale.to_f32();
+    let groups = block.signs_and_scales.map(unpack_signs_and_scale);
+    decode_eights(y, |i| {
+        let (signs, group_scale) = groups[i / 4];
+        let codes = &block.codes[i / 4][i % 4 * 2..][..2];
+        let magnitudes = [codes[0], codes[1]].map(|code| MAGNITUDES[usize::from(code)]);
+        let scale = scale * (0.5 + f32::from(group_scale)) * 0.5;
+        (scale, bytemuck::cast(magnitudes), signs[i % 4])
+    });
+}
+
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    *block = Block::zeroed();
+    let sigma2 = 2.0 * sum_squares(x) / 256.0;
+    let importance = importance.map(|w| w.as_chunks().0);
+    let mut scales = [0.0; 8];
+    let mut signs = [[0; 4]; 8];
+    for (g, x) in x.as_chunks::<32>().0.iter().enumerate() {
+        let weights = weigh(x, importance.map(|w| &w[g]), sigma2);
+        let x = bytemuck::cast_ref(x);
+        let mut group = Magnitudes::with_even_signs(x, bytemuck::cast_ref(&weights));
+        let max = group.max();
+        if max < EPS {
+            continue;
+        }
+        let tries = Tries {
+            reach: max,
+            steps: 15,
+            step: 0.2,
+            fallback: max / 15.0,
+        };
+        let x = bytemuck::cast_ref(&group.x);
+        let weights = bytemuck::cast_ref(&weights);
+        let fit = fit_magnitudes(&LATTICE, x, weights, tries, Refit::Inexact);
+        block.codes[g] = fit.codes.map(|code| code as u8);
+        scales[g] = group.absorb_sign(fit.scale);
+        signs[g] = group.signs;
+    }
+    let Some((unit, scales)) = quantize_scales(&scales, 15) else {
+        *block = Block::zeroed();
+        return;
+    };
+    block.scale = F16::from_f32(unit * FACTOR);
+    for (g, packed) in block.signs_and_scales.iter_mut().enumerate() {
+        *packed = pack_signs_and_scale(&signs[g], scales[g]);
+    }
+}
