@@ -1,3 +1,5 @@
 //! The `quantlib` command.
 
-fn main() {}
+fn main() {
+    std::process::exit(quantlib_cli::run(std::env::args_os()));
+}

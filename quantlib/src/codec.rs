@@ -43,6 +43,11 @@ impl CodecOptions {
 /// Elements that one thread takes at a time: enough to amortize the hand-over, little enough for L2.
 const CHUNK: usize = 1 << 15;
 
+/// Whether tensors of this type can be encoded and decoded, not only copied.
+pub fn has_codec(dtype: DType) -> bool {
+    block::codec(dtype).is_ok()
+}
+
 /// Encodes rows of `cols` elements, as ggml's reference quantizer does, bit for bit.
 ///
 /// `importance` holds one positive weight a column (shape `(cols,)`), or one for every column of

@@ -37,10 +37,15 @@ pub mod recipe;
 // Floor 7
 pub mod job;
 
-pub use codec::{CodecOptions, NonFinite, dequantize, dequantize_into, quantize, quantize_into};
+pub use codec::{
+    CodecOptions, NonFinite, dequantize, dequantize_into, has_codec, quantize, quantize_into,
+};
 pub use dtype::{DType, Precision};
 pub use error::{Error, ErrorKind, Result};
 pub use format::open;
+#[cfg(feature = "hf")]
+pub use job::convert_model;
+pub use job::quantize_model;
 pub use tensor::{Encoding, Floats, QuantizedTensor, TensorView};
 
 /// The llama.cpp version whose bytes the GGUF types and files equal.

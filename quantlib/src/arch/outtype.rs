@@ -38,6 +38,14 @@ const NAMES: [(&str, OutType); 8] = [
     ("lossless", OutType::Lossless),
 ];
 
+impl OutType {
+    /// The name in lower case: `"bf16"`.
+    pub fn name(self) -> &'static str {
+        let named = NAMES.iter().find(|(_, outtype)| *outtype == self);
+        named.map_or("", |(name, _)| name)
+    }
+}
+
 /// Parses a name in either case; `misuse` with the known names otherwise.
 impl FromStr for OutType {
     type Err = Error;

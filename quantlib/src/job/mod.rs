@@ -5,12 +5,16 @@
 //! threads in any order, and the result does not depend on their number or on the memory limit.
 
 mod evaluate;
+mod facade;
 mod report;
 mod tensor;
 #[cfg(test)]
 mod tests;
 mod workers;
 
+#[cfg(feature = "hf")]
+pub use facade::convert_model;
+pub use facade::{Quantization, quantize_model};
 pub use report::{Report, TensorReport};
 
 use crate::codec::NonFinite;
@@ -18,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::format::Layout;
 use crate::format::gguf;
 use crate::io::OutputSet;
-use crate::model::{ImportanceMatrix, Model, Plan, TensorInfo};
+use crate::model::{ImportanceMatrix, Metadata, Model, Plan, TensorInfo};
 use crate::parallel;
 use crate::tensor::Encoding;
 use std::ops::ControlFlow;
@@ -52,6 +56,8 @@ pub struct JobOptions<'a> {
     pub progress: Option<Progress<'a>>,
     /// Set it, from any thread or signal handler, to cancel the job.
     pub cancel: Option<&'a AtomicBool>,
+    /// Only tell what would be written.
+    pub dry_run: bool,
 }
 
 /// A plan joined with the model that it is about.
@@ -78,6 +84,7 @@ pub struct JobOptions<'a> {
 pub struct Job<'a> {
     model: &'a Model,
     plan: &'a Plan,
+    document: &'a Metadata,
     dialect: gguf::Dialect,
     inputs: Vec<PathBuf>,
     tasks: Vec<Task<'a>>,
@@ -103,10 +110,17 @@ impl<'a> Job<'a> {
         Ok(Self {
             model,
             plan,
+            document: model.metadata(),
             dialect: gguf::Dialect::default(),
             inputs,
             tasks,
         })
+    }
+
+    /// The document that the plan's edits are about, if it is not the model's.
+    pub fn document(mut self, document: &'a Metadata) -> Self {
+        self.document = document;
+        self
     }
 
     /// Chooses whose habits the file follows; llama-quantize's by default.
@@ -141,6 +155,9 @@ impl<'a> Job<'a> {
     /// the model has NaN or infinite weights, `limit` if one row needs more than the memory limit,
     /// `cancelled`, and those of [`dry_run`](Self::dry_run). Nothing is left behind.
     pub fn run(&self, out: impl AsRef<Path>, options: JobOptions<'_>) -> Result<Report> {
+        if options.dry_run {
+            return self.dry_run();
+        }
         let (out, begin) = (out.as_ref(), Instant::now());
         let layout = self.layout()?;
         let limit = match options.memory_limit {
@@ -207,7 +224,7 @@ impl<'a> Job<'a> {
                 }
             })
             .collect();
-        let metadata = self.plan.apply_edits(self.model.metadata().clone());
+        let metadata = self.plan.apply_edits(self.document.clone());
         gguf::layout(&infos, &metadata, self.dialect)
     }
 }

@@ -71,9 +71,12 @@ impl Work<'_> {
             self.watch(&state, &receiver, progress)
         })?;
         let error = state.error.into_inner();
-        error
-            .unwrap_or_else(PoisonError::into_inner)
-            .map_or(Ok(()), Err)
+        match error.unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            // Which tensor was in work when the wish came is of no interest.
+            Some(error) if error.kind() == ErrorKind::Cancelled => Err(Error::cancelled()),
+            Some(error) => Err(error),
+        }
     }
 
     /// One thread: takes the next tile until there are none.

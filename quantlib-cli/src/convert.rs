@@ -1,0 +1,17 @@
+//! `quantlib convert`
+
+use crate::args::Convert;
+use crate::report;
+use quantlib::arch::ConvertOptions;
+use quantlib::job::convert_model;
+use quantlib::{Error, NonFinite};
+
+pub(crate) fn run(args: Convert) -> Result<(), Error> {
+    let mut wish = ConvertOptions::default();
+    wish.outtype = args.outtype;
+    wish.pre = args.pre;
+    wish.name = args.model_name;
+    report::run(&args.job, NonFinite::Refuse, |options| {
+        convert_model(&args.src, &args.job.output, &wish, options)
+    })
+}

@@ -1,0 +1,6 @@
+//! The command as a user meets it: exit codes, messages, files, signals, full disks.
+
+mod commands;
+#[cfg(unix)]
+mod interrupted;
+mod support;

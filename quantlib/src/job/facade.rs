@@ -1,0 +1,195 @@
+//! Whole jobs in one call: from a path and a wish to a file.
+
+use crate::error::{Error, Result};
+use crate::format;
+use crate::job::{Job, JobOptions, Report};
+use crate::model::{Metadata, Model, Plan};
+use crate::recipe::{self, Header, QuantizeOptions, Recipe};
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "hf")]
+use crate::arch::{ConvertOptions, OutType, convert_plan};
+#[cfg(feature = "hf")]
+use crate::format::{gguf::Dialect, hf::Folder};
+
+/// How to quantize a model: a recipe and wishes beyond it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Quantization {
+    /// What most tensors become.
+    pub recipe: Recipe,
+    /// Exceptions from the recipe.
+    pub options: QuantizeOptions,
+    /// How a Hugging Face folder is read; its output type is not used, for the one that loses
+    /// nothing is taken.
+    #[cfg(feature = "hf")]
+    pub convert: ConvertOptions,
+}
+
+impl Quantization {
+    /// The recipe with no exceptions.
+    pub fn new(recipe: Recipe) -> Self {
+        Self {
+            recipe,
+            options: QuantizeOptions::default(),
+            #[cfg(feature = "hf")]
+            convert: ConvertOptions::default(),
+        }
+    }
+}
+
+/// Quantizes a GGUF file or a Hugging Face folder into a GGUF file: the one that llama-quantize
+/// writes, for a folder from what convert_hf_to_gguf.py writes with an output type that loses
+/// nothing, but without the file between.
+///
+/// ```no_run
+/// use quantlib::job::{JobOptions, Quantization, quantize_model};
+/// use quantlib::recipe::Recipe;
+/// let wish = Quantization::new(Recipe::Q4KM);
+/// let report = quantize_model("my-model", "my-model-q4_k_m.gguf", &wish, JobOptions::default())?;
+/// println!("{:.2} bits per weight", report.bits_per_weight);
+/// # Ok::<(), quantlib::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of opening the model, of [`recipe::plan`], and of [`Job::run`].
+pub fn quantize_model(
+    src: impl AsRef<Path>,
+    out: impl AsRef<Path>,
+    wish: &Quantization,
+    options: JobOptions<'_>,
+) -> Result<Report> {
+    let (src, out) = (src.as_ref(), out.as_ref());
+    check_target(out)?;
+    let origin = Origin::open(src)?;
+    let plan = origin.quantize_plan(wish).map_err(|e| e.in_file(src))?;
+    let mut report = origin.job(&plan)?.run(out, options)?;
+    origin.complete(&mut report, wish.recipe.name());
+    Ok(report)
+}
+
+/// Converts a Hugging Face folder into a GGUF file, the one that convert_hf_to_gguf.py writes.
+///
+/// # Errors
+/// Those of opening the folder, of [`convert_plan`], and of [`Job::run`]; `unsupported` for other
+/// sources.
+#[cfg(feature = "hf")]
+pub fn convert_model(
+    src: impl AsRef<Path>,
+    out: impl AsRef<Path>,
+    wish: &ConvertOptions,
+    options: JobOptions<'_>,
+) -> Result<Report> {
+    let (src, out) = (src.as_ref(), out.as_ref());
+    check_target(out)?;
+    let origin = Origin::open(src)?;
+    let Some(folder) = &origin.folder else {
+        return Err(Error::unsupported(format!(
+            "only Hugging Face folders can be converted, and this is {}; use quantize with f16, bf16 or f32 for another type",
+            origin.model.format()
+        ))
+        .in_file(src));
+    };
+    let plan = convert_plan(folder, &origin.model, wish).map_err(|e| e.in_file(src))?;
+    let job = origin.job(&plan)?.dialect(Dialect::GgufPy);
+    let mut report = job.run(out, options)?;
+    origin.complete(&mut report, wish.outtype.name());
+    Ok(report)
+}
+
+/// An opened source.
+struct Origin {
+    model: Model,
+    /// The document that plans edit: that of a GGUF file, and nothing for a folder.
+    document: Metadata,
+    files: Vec<PathBuf>,
+    #[cfg(feature = "hf")]
+    folder: Option<Folder>,
+}
+
+impl Origin {
+    fn open(src: &Path) -> Result<Self> {
+        let model = format::open(src)?;
+        let is_folder = src.is_dir();
+        if !is_folder && model.format() != "gguf" {
+            return Err(Error::unsupported(
+                "has tensors, but not what else a model needs; name the folder that it lies in",
+            )
+            .in_file(src));
+        }
+        Ok(Self {
+            document: if is_folder {
+                Metadata::new()
+            } else {
+                model.metadata().clone()
+            },
+            files: if is_folder {
+                files_in(src)?
+            } else {
+                Vec::new()
+            },
+            #[cfg(feature = "hf")]
+            folder: is_folder.then(|| Folder::open(src)).transpose()?,
+            model,
+        })
+    }
+
+    #[cfg(feature = "hf")]
+    fn quantize_plan(&self, wish: &Quantization) -> Result<Plan> {
+        let Some(folder) = &self.folder else {
+            return recipe::plan(&Header::from(&self.model), wish.recipe, &wish.options);
+        };
+        let convert = ConvertOptions {
+            outtype: OutType::Lossless,
+            ..wish.convert.clone()
+        };
+        let convert = convert_plan(folder, &self.model, &convert)?;
+        recipe::plan_after(&convert, &self.document, wish.recipe, &wish.options)
+    }
+
+    #[cfg(not(feature = "hf"))]
+    fn quantize_plan(&self, wish: &Quantization) -> Result<Plan> {
+        if self.model.format() != "gguf" {
+            return Err(Error::unsupported(
+                "Hugging Face folders need the feature `hf`, which this build lacks",
+            ));
+        }
+        recipe::plan(&Header::from(&self.model), wish.recipe, &wish.options)
+    }
+
+    fn job<'a>(&'a self, plan: &'a Plan) -> Result<Job<'a>> {
+        let job = Job::new(&self.model, plan)?;
+        Ok(job
+            .document(&self.document)
+            .inputs(self.files.iter().cloned()))
+    }
+
+    fn complete(&self, report: &mut Report, recipe: &str) {
+        report.recipe = Some(recipe.to_owned());
+        if self.model.format() != "gguf" {
+            report.input_format = "huggingface".to_owned();
+        }
+    }
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let list = || -> std::io::Result<Vec<PathBuf>> {
+        std::fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.path()))
+            .collect()
+    };
+    list().map_err(|e| Error::io("cannot list the folder", e).in_file(folder))
+}
+
+/// The output's ending names a format; other endings than those of formats that cannot be written
+/// mean GGUF.
+fn check_target(out: &Path) -> Result<()> {
+    let ending = out.extension().unwrap_or_default().to_string_lossy();
+    match ending.to_ascii_lowercase().as_str() {
+        "onnx" | "xml" | "safetensors" | "npz" | "bin" | "pt" | "pth" => Err(Error::unsupported(
+            format!(".{ending} files cannot be written; give the output the ending .gguf"),
+        )
+        .in_file(out)),
+        _ => Ok(()),
+    }
+}
