@@ -158,7 +158,7 @@ fn the_input_is_never_the_output() {
         outputs.extend([hard, soft]);
     }
     for output in outputs {
-        let refused = OutputSet::file(&output, &[input.clone()]).unwrap_err();
+        let refused = OutputSet::file(&output, std::slice::from_ref(&input)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Misuse);
         assert!(refused.to_string().contains("is the input"), "{refused}");
     }

@@ -1,0 +1,7 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    quantlib_fuzz::check(bytes, |path| {
+        quantlib::format::safetensors::Reader::open(path)
+    });
+});
