@@ -2,7 +2,7 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
-use super::nonlinear::{fit_scale_ref, pack_codes, values};
+use super::nonlinear::{fit_scale_ref, pack_nearest, unpack_values};
 use super::number::reciprocal;
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
@@ -34,14 +34,12 @@ impl BlockFormat for Iq4Nl {
 
 fn decode_ref(block: &Block, y: &mut [f32; 32]) {
     let scale = block.scale.to_f32();
-    for (i, codes) in block.codes.iter().enumerate() {
-        [y[i], y[i + 16]] = values(*codes).map(|v| scale * v);
-    }
+    *y = unpack_values(&block.codes).map(|v| scale * v);
 }
 
 fn encode_ref(x: &[f32; 32], importance: Option<&[f32; 32]>, block: &mut Block) {
     let weights = weigh(x, importance, sum_squares(x) * (2.0 / 32.0));
     let scale = fit_scale_ref(x, &weights);
     block.scale = F16::from_f32(scale);
-    pack_codes(x, reciprocal(scale), &mut block.codes);
+    block.codes = pack_nearest(x, reciprocal(scale));
 }

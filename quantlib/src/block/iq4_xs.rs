@@ -2,8 +2,9 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
-use super::nonlinear::{fit_scale_ref, pack_codes, values};
+use super::nonlinear::{fit_scale_ref, pack_nearest, unpack_values};
 use super::number::{extreme, nearest_int, reciprocal};
+use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
@@ -40,14 +41,12 @@ impl BlockFormat for Iq4Xs {
 fn decode_ref(block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     let high = u16::from_le_bytes(block.scales_high);
+    let low: [u8; 8] = unpack_nibbles(&block.scales_low, 2);
     let (groups, _) = y.as_chunks_mut::<32>();
     for (g, y) in groups.iter_mut().enumerate() {
-        let low = (block.scales_low[g / 2] >> (4 * (g % 2))) & 15;
-        let group_scale = i32::from(low) | (i32::from((high >> (2 * g)) & 3) << 4);
+        let group_scale = i32::from(low[g]) | (i32::from((high >> (2 * g)) & 3) << 4);
         let scale = scale * (group_scale - 32) as f32;
-        for (i, codes) in block.codes[g].iter().enumerate() {
-            [y[i], y[i + 16]] = values(*codes).map(|v| scale * v);
-        }
+        *y = unpack_values(&block.codes[g]).map(|v| scale * v);
     }
 }
 
@@ -63,18 +62,12 @@ fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block
     let scale = -extreme(&scales) / 32.0;
     let inverse = reciprocal(scale);
     block.scale = F16::from_f32(scale);
-    block.scales_low = [0; 4];
-    let mut high = 0;
+    let codes = scales.map(|s| (nearest_int(inverse * s).clamp(-32, 31) + 32) as u8);
     for (g, x) in x.iter().enumerate() {
-        let group_scale = nearest_int(inverse * scales[g]).clamp(-32, 31);
-        pack_codes(
-            x,
-            reciprocal(scale * group_scale as f32),
-            &mut block.codes[g],
-        );
-        let code = (group_scale + 32) as u16;
-        block.scales_low[g / 2] |= (code as u8 & 15) << (4 * (g % 2));
-        high |= (code >> 4) << (2 * g);
+        let scale = scale * (i32::from(codes[g]) - 32) as f32;
+        block.codes[g] = pack_nearest(x, reciprocal(scale));
     }
-    block.scales_high = high.to_le_bytes();
+    block.scales_low = pack_nibbles(&codes, 2);
+    let high = codes.iter().rev().map(|code| u16::from(code >> 4));
+    block.scales_high = high.fold(0, |high, code| (high << 2) | code).to_le_bytes();
 }

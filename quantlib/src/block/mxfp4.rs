@@ -32,12 +32,12 @@ impl BlockFormat for Mxfp4 {
 }
 
 fn decode_ref(block: &Block, y: &mut [f32; 32]) {
-    fp4::unpack(&block.codes, half_scale(block.exponent), y);
+    *y = fp4::unpack(&block.codes, half_scale(block.exponent));
 }
 
 fn encode_ref(x: &[f32; 32], block: &mut Block) {
     block.exponent = exponent(max_abs(x));
-    fp4::pack(x, half_scale(block.exponent), &mut block.codes);
+    block.codes = fp4::pack(x, half_scale(block.exponent));
 }
 
 /// 2^(exponent - 128). ggml gives the code 255 no special meaning.

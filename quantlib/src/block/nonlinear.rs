@@ -1,9 +1,10 @@
 //! The non-linear 4-bit table that IQ4_NL and IQ4_XS share, and their search for a scale.
 
 use super::number::extreme;
+use super::packing::{pack_nibbles, unpack_nibbles};
 
 /// The 16 values that a code stands for, in units of the scale.
-pub(super) const VALUES: [i8; 16] = [
+const VALUES: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 
@@ -22,20 +23,18 @@ const MIDPOINTS: [f32; 15] = {
 const EPS: f32 = 1e-15;
 
 /// The code whose value is nearest to `x`, the upper one of two at the same distance.
-pub(super) fn nearest_code(x: f32) -> u8 {
+fn nearest_code(x: f32) -> u8 {
     15 - MIDPOINTS.iter().filter(|mid| x < **mid).count() as u8
 }
 
-/// The value of the low nibble's code and of the high nibble's.
-pub(super) fn values(codes: u8) -> [f32; 2] {
-    [codes & 15, codes >> 4].map(|code| f32::from(VALUES[usize::from(code)]))
+/// The values of 32 codes: the low nibbles' first, then the high ones'.
+pub(super) fn unpack_values(codes: &[u8; 16]) -> [f32; 32] {
+    unpack_nibbles(codes, 32).map(|code| f32::from(VALUES[usize::from(code)]))
 }
 
-/// Codes of 32 elements of scale `1 / inverse`: element i in the low nibble of byte i, i + 16 in the high.
-pub(super) fn pack_codes(x: &[f32; 32], inverse: f32, out: &mut [u8; 16]) {
-    for (i, byte) in out.iter_mut().enumerate() {
-        *byte = nearest_code(inverse * x[i]) | nearest_code(inverse * x[i + 16]) << 4;
-    }
+/// The reverse of [`unpack_values`], for elements of scale 1 / `inverse`.
+pub(super) fn pack_nearest(x: &[f32; 32], inverse: f32) -> [u8; 16] {
+    pack_nibbles(&x.map(|x| nearest_code(inverse * x)), 32)
 }
 
 /// The scale that fits 32 elements with the least weighted squared error, of 16 attempts.

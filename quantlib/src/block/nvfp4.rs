@@ -34,7 +34,7 @@ impl BlockFormat for Nvfp4 {
 fn decode_ref(block: &Block, y: &mut [f32; 64]) {
     let (groups, _) = y.as_chunks_mut::<16>();
     for ((y, codes), scale) in groups.iter_mut().zip(&block.codes).zip(block.scales) {
-        fp4::unpack(codes, half_scale(scale), y);
+        *y = fp4::unpack(codes, half_scale(scale));
     }
 }
 
@@ -42,7 +42,7 @@ fn encode_ref(x: &[f32; 64], block: &mut Block) {
     let (groups, _) = x.as_chunks::<16>();
     for ((x, codes), scale) in groups.iter().zip(&mut block.codes).zip(&mut block.scales) {
         *scale = to_e4m3(max_abs(x) / 6.0);
-        fp4::pack(x, half_scale(*scale), codes);
+        *codes = fp4::pack(x, half_scale(*scale));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
-use super::number::{max_abs, reciprocal, truncate};
+use super::number::{max_abs, reciprocal, round};
 use crate::dtype::DType;
 use crate::numeric::F16;
 use bytemuck::{Pod, Zeroable};
@@ -45,7 +45,7 @@ fn encode_ref(x: &[f32; 64], block: &mut Block) {
     block.scale = F16::from_f32(scale);
     block.codes = [0; 16];
     for (i, x) in x.iter().enumerate() {
-        let code = truncate((x * inverse).round()).wrapping_add(1).clamp(0, 3);
+        let code = round(x * inverse).wrapping_add(1).clamp(0, 3);
         block.codes[i / 4] |= (code as u8) << (2 * (i % 4));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
-use super::number::{max_abs, reciprocal, truncate};
+use super::number::{max_abs, reciprocal, round};
 use crate::dtype::DType;
 use crate::numeric::F16;
 use bytemuck::{Pod, Zeroable};
@@ -41,7 +41,7 @@ fn decode_ref(block: &Block, y: &mut [f32; 32]) {
 fn encode_ref(x: &[f32; 32], block: &mut Block) {
     let scale = max_abs(x) / 127.0;
     let inverse = reciprocal(scale);
-    block.codes = x.map(|x| truncate((x * inverse).round()) as i8);
+    block.codes = x.map(|x| round(x * inverse) as i8);
     let sum: i32 = block.codes.iter().map(|code| i32::from(*code)).sum();
     block.scale = F16::from_f32(scale);
     block.sum = F16::from_f32(sum as f32 * scale);

@@ -3,6 +3,7 @@
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
 
+use super::packing::{pack_crumbs, unpack_crumbs};
 use super::ternary::Scale;
 use crate::dtype::DType;
 use crate::numeric::F16;
@@ -12,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Block {
-    digits: [[u8; 32]; 2],
+    digits: [u8; 64],
     scale: F16,
 }
 
@@ -34,17 +35,11 @@ impl BlockFormat for Tq2_0 {
 
 fn decode_ref(block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
-    for (i, y) in y.iter_mut().enumerate() {
-        let digit = (block.digits[i / 128][i % 32] >> (i / 32 % 4 * 2)) & 3;
-        *y = (f32::from(digit) - 1.0) * scale;
-    }
+    *y = unpack_crumbs(&block.digits).map(|digit| (f32::from(digit) - 1.0) * scale);
 }
 
 fn encode_ref(x: &[f32; 256], block: &mut Block) {
     let scale = Scale::of(x);
     block.scale = F16::from_f32(scale.value);
-    block.digits = [[0; 32]; 2];
-    for (i, x) in x.iter().enumerate() {
-        block.digits[i / 128][i % 32] |= scale.digit(*x) << (i / 32 % 4 * 2);
-    }
+    block.digits = pack_crumbs(&x.map(|x| scale.digit(x)));
 }

@@ -22,6 +22,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// Finite floats, of all magnitudes alike.
+    pub(crate) fn floats(mut self, len: usize) -> Vec<f32> {
+        let any = std::iter::repeat_with(|| f32::from_bits(self.bits() as u32));
+        any.filter(|x| x.is_finite()).take(len).collect()
+    }
+
     /// Uniform in 0..n.
     fn below(&mut self, n: u64) -> u64 {
         self.bits() % n

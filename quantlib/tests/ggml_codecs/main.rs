@@ -8,7 +8,7 @@ mod data;
 mod engine;
 mod golden;
 
-use data::{Distribution, EXTREME_WEIGHTS, IMPORTANCE, WEIGHTS};
+use data::{Distribution, EXTREME_WEIGHTS, IMPORTANCE, Random, WEIGHTS};
 use engine::{Engine, Ggml, Ours};
 use quantlib::DType;
 use std::collections::BTreeMap;
@@ -171,6 +171,20 @@ fn first_difference(dtype: DType, name: &str, ours: &[u8], ggml: &[u8]) -> Optio
     Some(format!(
         "{count} differ, the first is {at}\n  ours {a:02x?}\n  ggml {b:02x?}"
     ))
+}
+
+/// Where ggml aborts, ours writes something, without a panic.
+#[test]
+fn overflowing_errors_do_no_harm() {
+    for dtype in DType::ALL.iter().filter(|t| t.is_quantized()) {
+        let x = Random::named(dtype.name()).floats(2 * dtype.block_len());
+        for w in [1e-38, 1.0, 1e38] {
+            Ours.encode(*dtype, &x, x.len(), Some(&vec![w; x.len()]));
+        }
+        if !needs_importance(*dtype) {
+            Ours.encode(*dtype, &x, x.len(), None);
+        }
+    }
 }
 
 #[test]
