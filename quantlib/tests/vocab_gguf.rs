@@ -2,13 +2,16 @@
 //!
 //! The folder is named by `QUANTLIB_VOCAB_DIR`; llama.cpp has 19 such files under `models/`.
 
+mod report;
+
 use quantlib::format::gguf::{Dialect, Reader, layout};
+use report::not_run;
 use std::path::Path;
 
 #[test]
 fn vocabularies_laid_out_again_have_the_same_bytes() {
     let Some(folder) = std::env::var_os("QUANTLIB_VOCAB_DIR") else {
-        println!("NOT RUN: QUANTLIB_VOCAB_DIR names no folder of GGUF vocabularies");
+        not_run("QUANTLIB_VOCAB_DIR names no folder of GGUF vocabularies");
         return;
     };
     let mut compared = 0;
