@@ -4,5 +4,6 @@ use std::io::Write;
 
 /// Prints to the terminal that a test did not run, and why.
 pub(crate) fn not_run(why: &str) {
-    writeln!(std::io::stderr(), "NOT RUN: {why}").unwrap();
+    let line = format!("NOT RUN: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
