@@ -17,17 +17,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[derive(Deserialize)]
-struct Golden {
+pub(crate) struct Golden {
     #[serde(rename = "llama.cpp")]
     contract: String,
     matrix: Matrix,
     models: BTreeMap<String, SmallModel>,
     files: BTreeMap<String, Files>,
+    /// The converter's files of tests/data/tiny-llama-2m by output type.
+    #[serde(rename = "tiny-llama-2m")]
+    pub(crate) tiny_llama: BTreeMap<String, Files>,
 }
 
 /// What llama-quantize was told of the importance matrix.
 #[derive(Deserialize)]
-struct Matrix {
+pub(crate) struct Matrix {
     file: String,
     dataset: String,
     chunks: u32,
@@ -36,19 +39,19 @@ struct Matrix {
 /// Hashes of the input and, for each recipe with options, of what llama-quantize made of it; none
 /// if it refused.
 #[derive(Deserialize)]
-struct Files {
+pub(crate) struct Files {
     input: String,
-    outputs: BTreeMap<String, Option<String>>,
+    pub(crate) outputs: BTreeMap<String, Option<String>>,
 }
 
-fn golden() -> Golden {
+pub(crate) fn golden() -> Golden {
     let text = include_str!("../../../tests/data/golden/files.json");
     let golden: Golden = serde_json::from_str(text).unwrap();
     assert_eq!(golden.contract, quantlib::LLAMA_CPP_VERSION);
     golden
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,6 +2,8 @@
 
 mod cases;
 mod files;
+#[cfg(feature = "hf")]
+mod one_pass;
 mod peer;
 mod selection;
 mod small_models;
