@@ -12,6 +12,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+// Most dimensions that `ql_tensor_info` holds.
+#define QL_MAX_DIMS 8
+
 // What a call returned. The numbers never change; new ones may be added.
 typedef enum {
   // It worked.
@@ -31,6 +34,42 @@ typedef enum {
   // A bug in this library; the message says where.
   QL_ERROR_INTERNAL = 7,
 } ql_status;
+
+// The type of a metadata value; the numbers are GGUF's.
+typedef enum {
+  // `uint8_t`
+  QL_VALUE_U8 = 0,
+  // `int8_t`
+  QL_VALUE_I8 = 1,
+  // `uint16_t`
+  QL_VALUE_U16 = 2,
+  // `int16_t`
+  QL_VALUE_I16 = 3,
+  // `uint32_t`
+  QL_VALUE_U32 = 4,
+  // `int32_t`
+  QL_VALUE_I32 = 5,
+  // `float`
+  QL_VALUE_F32 = 6,
+  // One byte, 0 or 1.
+  QL_VALUE_BOOL = 7,
+  // Bytes, usually UTF-8, without a NUL at the end.
+  QL_VALUE_STRING = 8,
+  // Elements of one type.
+  QL_VALUE_ARRAY = 9,
+  // `uint64_t`
+  QL_VALUE_U64 = 10,
+  // `int64_t`
+  QL_VALUE_I64 = 11,
+  // `double`
+  QL_VALUE_F64 = 12,
+} ql_value_type;
+
+// A GGUF file that is being written. It appears, whole, when it is finished.
+typedef struct ql_gguf_writer ql_gguf_writer;
+
+// An opened model. Threads may share one, as long as none closes it.
+typedef struct ql_model ql_model;
 
 // The number of a tensor type: ggml's own numbers below 1000.
 typedef uint32_t ql_dtype;
@@ -60,6 +99,35 @@ typedef struct {
   // Must be 0.
   uint8_t reserved[6];
 } ql_options;
+
+// A stored tensor.
+typedef struct {
+  // NUL-terminated UTF-8; lives until the model is closed.
+  const char *name;
+  // How the elements are stored.
+  ql_dtype dtype;
+  // Number of dimensions.
+  uint32_t n_dims;
+  // Row-major: the last dimension is contiguous. Those from `n_dims` on are 0.
+  uint64_t shape[QL_MAX_DIMS];
+  // Length in bytes.
+  uint64_t nbytes;
+} ql_tensor_info;
+
+// A borrowed metadata value; it lives until the model is closed.
+typedef struct {
+  // What it is: a `ql_value_type`.
+  uint32_t type;
+  // What an array's elements are; otherwise the same as `type`.
+  uint32_t element_type;
+  // Elements of an array, bytes of a string, otherwise 1.
+  size_t count;
+  // `count` elements of `element_type`; null for arrays of strings or arrays, whose elements
+  // `ql_value_item` gives.
+  const void *data;
+  // Private.
+  const void *array;
+} ql_value;
 
 #ifdef __cplusplus
 extern "C" {
@@ -124,12 +192,187 @@ size_t ql_row_size(ql_dtype dtype, size_t cols);
 // Elements of one block: a row is a whole number of blocks; 0 for an unknown type.
 size_t ql_block_len(ql_dtype dtype);
 
+// Quantizes a GGUF file or a Hugging Face folder into a GGUF file, with the bytes that
+// llama-quantize writes. `recipe` is one of its names, in either case: "q4_k_m".
+//
+// The output appears whole or not at all; an existing file is replaced at the end.
+//
+// # Safety
+// `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid.
+ql_status ql_quantize_model(const char *src,
+                            const char *out,
+                            const char *recipe,
+                            const ql_options *options);
+
+// Converts a Hugging Face folder into a GGUF file, with the bytes that llama.cpp's
+// convert_hf_to_gguf.py writes. `outtype` is one of its names: "f16", "bf16", "f32", "q8_0", "auto".
+//
+// # Safety
+// `src`, `out` and `outtype` are NUL-terminated strings (UTF-8); `options` is null or valid.
+ql_status ql_convert_model(const char *src,
+                           const char *out,
+                           const char *outtype,
+                           const ql_options *options);
+
+// Opens a GGUF or safetensors file, or a Hugging Face folder. Headers are read now, tensors later.
+//
+// # Safety
+// `path` is a NUL-terminated string (UTF-8), `out` points to writable memory.
+ql_status ql_model_open(const char *path, ql_model **out);
+
+// Closes a model; null is allowed. Everything borrowed from it dies.
+//
+// # Safety
+// `model` is null or from `ql_model_open`, and not closed yet.
+void ql_model_close(ql_model *model);
+
+// Number of tensors; 0 for null.
+//
+// # Safety
+// `model` is null or open.
+size_t ql_model_tensor_count(const ql_model *model);
+
+// Name, type and shape of the tensor at `index`, in file order.
+//
+// # Safety
+// `model` is open, `out` points to writable memory.
+ql_status ql_model_tensor_info(const ql_model *model, size_t index, ql_tensor_info *out);
+
+// The index of the tensor of this name.
+//
+// # Safety
+// `model` is open, `name` is a NUL-terminated string, `index` points to writable memory.
+ql_status ql_model_find_tensor(const ql_model *model, const char *name, size_t *index);
+
+// Reads `len` bytes of the tensor at `index`, from byte `offset` of it on.
+//
+// # Safety
+// `model` is open, `dst` is valid for writes of `len` bytes that nothing else touches meanwhile.
+ql_status ql_model_read(const ql_model *model,
+                        size_t index,
+                        uint64_t offset,
+                        void *dst,
+                        size_t len);
+
+// Number of metadata keys; 0 for null.
+//
+// # Safety
+// `model` is null or open.
+size_t ql_model_metadata_count(const ql_model *model);
+
+// The metadata key at `index`, in file order; null if there is none. Lives until the model is
+// closed.
+//
+// # Safety
+// `model` is null or open.
+const char *ql_model_metadata_key(const ql_model *model, size_t index);
+
+// The metadata value of a key.
+//
+// # Safety
+// `model` is open, `key` is a NUL-terminated string, `out` points to writable memory.
+ql_status ql_model_metadata(const ql_model *model, const char *key, ql_value *out);
+
 // What the last call of this thread complained about; "" if it did not. Valid until this thread's
 // next call.
 const char *ql_last_error_message(void);
 
 // The version of this library, such as "0.1.0".
 const char *ql_version(void);
+
+// One element of an array of strings or of arrays.
+//
+// # Safety
+// `array` points to a value that this library gave and whose model is still open; `out` points to
+// writable memory.
+ql_status ql_value_item(const ql_value *array, size_t index, ql_value *out);
+
+// Starts a GGUF file at `path`. An existing file is replaced when the new one is finished.
+//
+// # Safety
+// `path` is a NUL-terminated string (UTF-8), `out` points to writable memory.
+ql_status ql_gguf_writer_create(const char *path, ql_gguf_writer **out);
+
+// Sets a key to a value: a scalar, a string, or an array of numbers or booleans (`type` is
+// `QL_VALUE_ARRAY`, `element_type` says of what).
+//
+// # Safety
+// `writer` is from `ql_gguf_writer_create` and not ended, `key` is a NUL-terminated string, `value`
+// points to a value whose `data` has `count` elements.
+ql_status ql_gguf_writer_set(ql_gguf_writer *writer, const char *key, const ql_value *value);
+
+// Sets a key to a string.
+//
+// # Safety
+// `writer` is not ended, `key` and `value` are NUL-terminated strings.
+ql_status ql_gguf_writer_set_string(ql_gguf_writer *writer, const char *key, const char *value);
+
+// Sets a key to a 32-bit number, the type of most of GGUF's hyper-parameters.
+//
+// # Safety
+// `writer` is not ended, `key` is a NUL-terminated string.
+ql_status ql_gguf_writer_set_u32(ql_gguf_writer *writer, const char *key, uint32_t value);
+
+// Sets a key to a single-precision number.
+//
+// # Safety
+// `writer` is not ended, `key` is a NUL-terminated string.
+ql_status ql_gguf_writer_set_f32(ql_gguf_writer *writer, const char *key, float value);
+
+// Sets a key to true (not 0) or false.
+//
+// # Safety
+// `writer` is not ended, `key` is a NUL-terminated string.
+ql_status ql_gguf_writer_set_bool(ql_gguf_writer *writer, const char *key, uint8_t value);
+
+// Sets a key to an array of `count` strings.
+//
+// # Safety
+// `writer` is not ended, `key` and the strings are NUL-terminated.
+ql_status ql_gguf_writer_set_strings(ql_gguf_writer *writer,
+                                     const char *key,
+                                     const char *const *strings,
+                                     size_t count);
+
+// Begins a tensor of this row-major shape; `ql_gguf_writer_write` adds its bytes.
+//
+// # Safety
+// `writer` is not ended, `name` is a NUL-terminated string, `shape` has `n_dims` elements.
+ql_status ql_gguf_writer_start_tensor(ql_gguf_writer *writer,
+                                      const char *name,
+                                      ql_dtype dtype,
+                                      const uint64_t *shape,
+                                      uint32_t n_dims);
+
+// Adds `len` bytes to the tensor that was begun last.
+//
+// # Safety
+// `writer` is not ended, `data` is valid for reads of `len` bytes.
+ql_status ql_gguf_writer_write(ql_gguf_writer *writer, const void *data, size_t len);
+
+// Adds a whole tensor.
+//
+// # Safety
+// As for `ql_gguf_writer_start_tensor` and `ql_gguf_writer_write`.
+ql_status ql_gguf_writer_add_tensor(ql_gguf_writer *writer,
+                                    const char *name,
+                                    ql_dtype dtype,
+                                    const uint64_t *shape,
+                                    uint32_t n_dims,
+                                    const void *data,
+                                    size_t len);
+
+// Completes the file and ends the writer, whatever is returned.
+//
+// # Safety
+// `writer` is from `ql_gguf_writer_create` and not ended.
+ql_status ql_gguf_writer_finish(ql_gguf_writer *writer);
+
+// Ends the writer without a file; what was written is removed. Null is allowed.
+//
+// # Safety
+// `writer` is null, or from `ql_gguf_writer_create` and not ended.
+void ql_gguf_writer_close(ql_gguf_writer *writer);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -123,6 +123,62 @@ class Model {
     std::unique_ptr<ql_model, Close> model_;
 };
 
+/// A GGUF file that is being written. It appears, whole, when `finish` returns; without that, nothing
+/// appears.
+class GgufWriter {
+  public:
+    explicit GgufWriter(const std::string &path) {
+        ql_gguf_writer *writer = nullptr;
+        check(ql_gguf_writer_create(path.c_str(), &writer));
+        writer_.reset(writer);
+    }
+
+    void set(const std::string &key, const std::string &value) {
+        check(ql_gguf_writer_set_string(writer_.get(), key.c_str(), value.c_str()));
+    }
+    void set(const std::string &key, const char *value) { set(key, std::string(value)); }
+    void set(const std::string &key, std::uint32_t value) {
+        check(ql_gguf_writer_set_u32(writer_.get(), key.c_str(), value));
+    }
+    void set(const std::string &key, float value) {
+        check(ql_gguf_writer_set_f32(writer_.get(), key.c_str(), value));
+    }
+    void set(const std::string &key, bool value) {
+        check(ql_gguf_writer_set_bool(writer_.get(), key.c_str(), value));
+    }
+    void set(const std::string &key, const ql_value &value) {
+        check(ql_gguf_writer_set(writer_.get(), key.c_str(), &value));
+    }
+
+    /// `shape` is row-major.
+    void add_tensor(const std::string &name, ql_dtype type, const std::vector<std::uint64_t> &shape,
+                    const void *data, std::size_t size) {
+        check(ql_gguf_writer_add_tensor(writer_.get(), name.c_str(), type, shape.data(),
+                                        static_cast<std::uint32_t>(shape.size()), data, size));
+    }
+
+    /// Completes the file; the writer is of no use afterwards.
+    void finish() { check(ql_gguf_writer_finish(writer_.release())); }
+
+  private:
+    struct Close {
+        void operator()(ql_gguf_writer *writer) const noexcept { ql_gguf_writer_close(writer); }
+    };
+    std::unique_ptr<ql_gguf_writer, Close> writer_;
+};
+
+/// Quantizes a GGUF file or a Hugging Face folder into a GGUF file.
+inline void quantize_model(const std::string &src, const std::string &out, const std::string &recipe,
+                           const ql_options *options = nullptr) {
+    check(ql_quantize_model(src.c_str(), out.c_str(), recipe.c_str(), options));
+}
+
+/// Converts a Hugging Face folder into a GGUF file of an output type such as "f16".
+inline void convert_model(const std::string &src, const std::string &out, const std::string &outtype,
+                          const ql_options *options = nullptr) {
+    check(ql_convert_model(src.c_str(), out.c_str(), outtype.c_str(), options));
+}
+
 } // namespace ql
 
 #endif // QUANTLIB_HPP

@@ -11,15 +11,19 @@
 
 mod codec;
 mod dtype;
+mod job;
 mod memory;
 mod model;
 mod options;
 mod status;
 mod value;
+mod writer;
 
 pub use codec::*;
 pub use dtype::*;
+pub use job::*;
 pub use model::*;
 pub use options::*;
 pub use status::*;
 pub use value::*;
+pub use writer::*;

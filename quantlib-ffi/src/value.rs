@@ -1,6 +1,6 @@
 //! Metadata values as C sees them.
 
-use crate::memory::store;
+use crate::memory::{input, store};
 use crate::status::{guard, misuse, ql_status};
 use quantlib::Error;
 use quantlib::model::{Array, Value};
@@ -45,10 +45,10 @@ use ql_value_type::*;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ql_value {
-    /// What it is.
-    pub r#type: ql_value_type,
+    /// What it is: a `ql_value_type`.
+    pub r#type: u32,
     /// What an array's elements are; otherwise the same as `type`.
-    pub element_type: ql_value_type,
+    pub element_type: u32,
     /// Elements of an array, bytes of a string, otherwise 1.
     pub count: usize,
     /// `count` elements of `element_type`; null for arrays of strings or arrays, whose elements
@@ -77,6 +77,7 @@ pub(crate) fn borrow(value: &Value) -> ql_value {
 }
 
 fn scalar<T>(kind: ql_value_type, value: &T) -> ql_value {
+    let kind = kind as u32;
     let data = ptr::from_ref(value).cast();
     ql_value {
         r#type: kind,
@@ -88,7 +89,7 @@ fn scalar<T>(kind: ql_value_type, value: &T) -> ql_value {
 }
 
 fn string(bytes: &[u8]) -> ql_value {
-    let kind = QL_VALUE_STRING;
+    let kind = QL_VALUE_STRING as u32;
     let data = bytes.as_ptr().cast();
     ql_value {
         r#type: kind,
@@ -117,12 +118,77 @@ fn array(array: &Array) -> ql_value {
     };
     let array_ptr = ptr::from_ref(array).cast();
     ql_value {
-        r#type: QL_VALUE_ARRAY,
-        element_type,
+        r#type: QL_VALUE_ARRAY as u32,
+        element_type: element_type as u32,
         count: array.len(),
         data,
         array: array_ptr,
     }
+}
+
+/// The type of this number: C may pass any.
+fn known(kind: u32) -> Result<ql_value_type, Error> {
+    const ALL: [ql_value_type; 13] = [
+        QL_VALUE_U8,
+        QL_VALUE_I8,
+        QL_VALUE_U16,
+        QL_VALUE_I16,
+        QL_VALUE_U32,
+        QL_VALUE_I32,
+        QL_VALUE_F32,
+        QL_VALUE_BOOL,
+        QL_VALUE_STRING,
+        QL_VALUE_ARRAY,
+        QL_VALUE_U64,
+        QL_VALUE_I64,
+        QL_VALUE_F64,
+    ];
+    let found = ALL.into_iter().find(|known| *known as u32 == kind);
+    found.ok_or_else(|| misuse(&format!("there is no value type {kind}")))
+}
+
+/// Copies a value of the caller's.
+///
+/// # Safety
+/// `data` is null or valid for reads of `count` elements of the type that the value names.
+pub(crate) unsafe fn to_value(value: &ql_value) -> Result<Value, Error> {
+    macro_rules! elements {
+        ($type:ty) => {
+            // SAFETY: the caller promises `count` elements of this type.
+            unsafe { input(value.data.cast::<$type>(), value.count, "data") }?
+        };
+    }
+    macro_rules! either {
+        ($($kind:ident $type:ty => $variant:ident;)*) => {
+            match (known(value.r#type)?, value.element_type) {
+                $((QL_VALUE_ARRAY, element) if element == $kind as u32 => Value::Array(Array::$variant(elements!($type).to_vec())),
+                ($kind, _) => match elements!($type) {
+                    [number] => Value::$variant(*number),
+                    _ => return Err(misuse("a number has the count 1")),
+                },)*
+                (QL_VALUE_STRING, _) => Value::String(elements!(u8).into()),
+                (QL_VALUE_BOOL, _) => Value::Bool(elements!(u8) == [1]),
+                (QL_VALUE_ARRAY, element) if element == QL_VALUE_BOOL as u32 => {
+                    Value::Array(Array::Bool(elements!(u8).iter().map(|b| *b != 0).collect()))
+                }
+                (QL_VALUE_ARRAY, _) => {
+                    return Err(misuse("for an array of strings use ql_gguf_writer_set_strings"));
+                }
+            }
+        };
+    }
+    Ok(either! {
+        QL_VALUE_U8 u8 => U8;
+        QL_VALUE_I8 i8 => I8;
+        QL_VALUE_U16 u16 => U16;
+        QL_VALUE_I16 i16 => I16;
+        QL_VALUE_U32 u32 => U32;
+        QL_VALUE_I32 i32 => I32;
+        QL_VALUE_F32 f32 => F32;
+        QL_VALUE_U64 u64 => U64;
+        QL_VALUE_I64 i64 => I64;
+        QL_VALUE_F64 f64 => F64;
+    })
 }
 
 /// One element of an array of strings or of arrays.

@@ -1,4 +1,5 @@
-/* Opened models through the C ABI. Arguments: a safetensors file, an empty folder for outputs. */
+/* Models through the C ABI: opened, written, quantized.
+ * Arguments: a folder of a Hugging Face model, an empty folder for outputs. */
 #include <quantlib.h>
 #include <stdint.h>
 #include <string.h>
@@ -40,6 +41,135 @@ static void tensors(ql_model *model) {
     }
 }
 
+static const char *in_folder(const char *folder, const char *name) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static int exists(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (file) fclose(file);
+    return file != NULL;
+}
+
+static void read_back(const char *path) {
+    ql_model *model = NULL;
+    ql_tensor_info info;
+    ql_value value, item;
+    float data[6];
+    CHECK(ql_model_open(path, &model) == QL_OK);
+    CHECK(ql_model_metadata_count(model) == 6);
+    CHECK(strcmp(ql_model_metadata_key(model, 0), "general.architecture") == 0);
+    CHECK(ql_model_metadata(model, "general.architecture", &value) == QL_OK);
+    CHECK(value.type == QL_VALUE_STRING && value.count == 4 && memcmp(value.data, "test", 4) == 0);
+    CHECK(ql_model_metadata(model, "test.count", &value) == QL_OK);
+    CHECK(value.type == QL_VALUE_U32 && *(const uint32_t *)value.data == 7);
+    CHECK(ql_model_metadata(model, "test.flag", &value) == QL_OK);
+    CHECK(value.type == QL_VALUE_BOOL && *(const uint8_t *)value.data == 1);
+    CHECK(ql_model_metadata(model, "test.numbers", &value) == QL_OK);
+    CHECK(value.type == QL_VALUE_ARRAY && value.element_type == QL_VALUE_I64 && value.count == 2);
+    CHECK(((const int64_t *)value.data)[1] == -2);
+    CHECK(ql_value_item(&value, 0, &item) == QL_ERROR_MISUSE);
+    CHECK(ql_model_metadata(model, "test.strings", &value) == QL_OK);
+    CHECK(value.element_type == QL_VALUE_STRING && value.count == 2 && value.data == NULL);
+    CHECK(ql_value_item(&value, 1, &item) == QL_OK);
+    CHECK(item.count == 1 && *(const char *)item.data == 'b');
+    CHECK(ql_value_item(&value, 2, &item) == QL_ERROR_MISUSE);
+    CHECK(ql_model_tensor_info(model, 0, &info) == QL_OK);
+    CHECK(info.n_dims == 2 && info.shape[0] == 2 && info.shape[1] == 3 && info.nbytes == 24);
+    CHECK(ql_model_read(model, 0, 0, data, sizeof data) == QL_OK && data[5] == 5);
+    ql_model_close(model);
+}
+
+static void write(const char *folder) {
+    const char *path = in_folder(folder, "written.gguf");
+    const char *strings[] = {"a", "b"};
+    const int64_t numbers[] = {1, -2};
+    const float data[] = {0, 1, 2, 3, 4, 5};
+    const uint64_t shape[] = {2, 3};
+    ql_value value = {0};
+    value.type = QL_VALUE_ARRAY;
+    value.element_type = QL_VALUE_I64;
+    value.count = 2;
+    value.data = numbers;
+    ql_gguf_writer *writer = NULL;
+    CHECK(ql_gguf_writer_create("no/such/folder/x.gguf", &writer) == QL_ERROR_IO);
+    CHECK(ql_gguf_writer_create(path, &writer) == QL_OK);
+    ql_gguf_writer_close(writer);
+    CHECK(!exists(path));
+
+    CHECK(ql_gguf_writer_create(path, &writer) == QL_OK);
+    CHECK(ql_gguf_writer_set_string(writer, "general.architecture", "test") == QL_OK);
+    CHECK(ql_gguf_writer_set_u32(writer, "test.count", 7) == QL_OK);
+    CHECK(ql_gguf_writer_set_bool(writer, "test.flag", 1) == QL_OK);
+    CHECK(ql_gguf_writer_set_f32(writer, "test.ratio", 0.5f) == QL_OK);
+    CHECK(ql_gguf_writer_set(writer, "test.numbers", &value) == QL_OK);
+    CHECK(ql_gguf_writer_set_strings(writer, "test.strings", strings, 2) == QL_OK);
+    value.type = 77;
+    CHECK(ql_gguf_writer_set(writer, "test.wrong", &value) == QL_ERROR_MISUSE);
+    CHECK(ql_gguf_writer_start_tensor(writer, "t", 0, shape, 2) == QL_OK);
+    CHECK(ql_gguf_writer_write(writer, data, 8) == QL_OK);
+    CHECK(ql_gguf_writer_write(writer, data, 17) == QL_ERROR_MISUSE);
+    ql_gguf_writer_close(writer);
+
+    CHECK(ql_gguf_writer_create(path, &writer) == QL_OK);
+    CHECK(ql_gguf_writer_set_string(writer, "general.architecture", "test") == QL_OK);
+    CHECK(ql_gguf_writer_set_u32(writer, "test.count", 7) == QL_OK);
+    CHECK(ql_gguf_writer_set_bool(writer, "test.flag", 1) == QL_OK);
+    CHECK(ql_gguf_writer_set_f32(writer, "test.ratio", 0.5f) == QL_OK);
+    value.type = QL_VALUE_ARRAY;
+    CHECK(ql_gguf_writer_set(writer, "test.numbers", &value) == QL_OK);
+    CHECK(ql_gguf_writer_set_strings(writer, "test.strings", strings, 2) == QL_OK);
+    CHECK(ql_gguf_writer_add_tensor(writer, "t", 0, shape, 2, data, sizeof data) == QL_OK);
+    CHECK(ql_gguf_writer_finish(writer) == QL_OK);
+    read_back(path);
+}
+
+struct calls {
+    uint64_t done, total;
+    int cancel;
+};
+
+static int progress(void *user, uint64_t done, uint64_t total) {
+    struct calls *calls = user;
+    CHECK(done >= calls->done && done <= total);
+    calls->done = done;
+    calls->total = total;
+    return calls->cancel;
+}
+
+static void quantize(const char *src, const char *folder) {
+    const char *path = in_folder(folder, "quantized.gguf");
+    struct calls calls = {0, 0, 1};
+    ql_options options = {0};
+    options.struct_size = sizeof options;
+    options.progress = progress;
+    options.user = &calls;
+    CHECK(ql_quantize_model(src, path, "q4_k_m", &options) == QL_ERROR_CANCELLED);
+    CHECK(!exists(path));
+    calls.cancel = 0;
+    calls.done = 0;
+    CHECK(ql_quantize_model(src, path, "no_such_recipe", &options) == QL_ERROR_MISUSE);
+    CHECK(ql_quantize_model("no/such/model", path, "q4_k_m", &options) == QL_ERROR_IO);
+    CHECK(!exists(path));
+    CHECK(ql_quantize_model(src, path, "Q4_K_M", &options) == QL_OK);
+    CHECK(calls.done == calls.total && calls.total > 0);
+
+    ql_model *model = NULL;
+    ql_value value;
+    CHECK(ql_model_open(path, &model) == QL_OK);
+    CHECK(ql_model_metadata(model, "general.file_type", &value) == QL_OK);
+    CHECK(*(const uint32_t *)value.data == 15); /* LLAMA_FTYPE_MOSTLY_Q4_K_M */
+    ql_model_close(model);
+
+    CHECK(ql_convert_model(src, path, "f16", NULL) == QL_OK);
+    CHECK(ql_convert_model(src, path, "f17", NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_model_open(path, &model) == QL_OK);
+    tensors(model);
+    ql_model_close(model);
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
     ql_model *model = NULL;
@@ -47,6 +177,8 @@ int main(int argc, char **argv) {
     errors(model);
     tensors(model);
     ql_model_close(model);
+    write(argv[2]);
+    quantize(argv[1], argv[2]);
     puts("c model: ok");
     return 0;
 }

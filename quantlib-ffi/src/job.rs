@@ -1,0 +1,99 @@
+//! Whole jobs: from a path and a recipe to a file.
+
+use crate::memory::text;
+use crate::options::ql_options;
+use crate::status::{guard, ql_status};
+use quantlib::Error;
+use quantlib::arch::{ConvertOptions, OutType};
+use quantlib::job::{JobOptions, Quantization, convert_model, quantize_model};
+use quantlib::recipe::Recipe;
+use std::ffi::c_char;
+use std::ops::ControlFlow;
+
+/// Quantizes a GGUF file or a Hugging Face folder into a GGUF file, with the bytes that
+/// llama-quantize writes. `recipe` is one of its names, in either case: "q4_k_m".
+///
+/// The output appears whole or not at all; an existing file is replaced at the end.
+///
+/// # Safety
+/// `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ql_quantize_model(
+    src: *const c_char,
+    out: *const c_char,
+    recipe: *const c_char,
+    options: *const ql_options,
+) -> ql_status {
+    guard(|| {
+        // SAFETY: the caller promises NUL-terminated strings.
+        let [src, out, recipe] = unsafe { texts([src, out, recipe], ["src", "out", "recipe"]) }?;
+        // SAFETY: the caller promises null or valid options.
+        let options = unsafe { ql_options::read(options) }?;
+        let mut wish = Quantization::new(recipe.parse::<Recipe>()?);
+        wish.options.pure = options.pure != 0;
+        wish.options.allow_requantize = options.allow_requantize != 0;
+        run(options, |job| {
+            quantize_model(src, out, &wish, job).map(drop)
+        })
+    })
+}
+
+/// Converts a Hugging Face folder into a GGUF file, with the bytes that llama.cpp's
+/// convert_hf_to_gguf.py writes. `outtype` is one of its names: "f16", "bf16", "f32", "q8_0", "auto".
+///
+/// # Safety
+/// `src`, `out` and `outtype` are NUL-terminated strings (UTF-8); `options` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ql_convert_model(
+    src: *const c_char,
+    out: *const c_char,
+    outtype: *const c_char,
+    options: *const ql_options,
+) -> ql_status {
+    guard(|| {
+        // SAFETY: the caller promises NUL-terminated strings.
+        let [src, out, outtype] = unsafe { texts([src, out, outtype], ["src", "out", "outtype"]) }?;
+        // SAFETY: the caller promises null or valid options.
+        let options = unsafe { ql_options::read(options) }?;
+        let mut wish = ConvertOptions::default();
+        wish.outtype = outtype.parse::<OutType>()?;
+        run(options, |job| convert_model(src, out, &wish, job).map(drop))
+    })
+}
+
+/// # Safety
+/// Each of `strings` is null or a NUL-terminated string that outlives the result.
+unsafe fn texts<'a, const N: usize>(
+    strings: [*const c_char; N],
+    names: [&str; N],
+) -> Result<[&'a str; N], Error> {
+    let mut texts = [""; N];
+    for ((to, from), name) in texts.iter_mut().zip(strings).zip(names) {
+        // SAFETY: the caller's promise.
+        *to = unsafe { text(from, name) }?;
+    }
+    Ok(texts)
+}
+
+/// Runs a job with the caller's options and its progress callback.
+fn run(
+    options: ql_options,
+    job: impl FnOnce(JobOptions<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut report = |done: u64, total: u64, _: &str| {
+        let Some(progress) = options.progress else {
+            return ControlFlow::Continue(());
+        };
+        // SAFETY: the caller gave a function of this type, to be called with its `user`.
+        match unsafe { progress(options.user, done, total) } {
+            0 => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    };
+    let mut job_options = JobOptions::default();
+    job_options.threads = options.threads as usize;
+    job_options.memory_limit = options.memory_limit;
+    job_options.non_finite = options.non_finite()?;
+    job_options.progress = Some(&mut report);
+    job(job_options)
+}
