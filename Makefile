@@ -20,6 +20,7 @@ check: ## formatting and lints
 .PHONY: peers
 peers: ## fetch the programs that the tests compare with
 	scripts/get-ggml
+	scripts/get-models
 
 .PHONY: test-rust
 test-rust: peers ## the Rust tests
