@@ -92,29 +92,21 @@ fn refuse_unconvertible(folder: &Folder, family: &Family) -> Result<()> {
         )
         .in_file(folder.path().join("hf_quant_config.json")));
     }
-    if family.gguf != "qwen3" {
-        return Ok(());
-    }
     let name = folder.path().file_name().unwrap_or_default();
-    let readme = folder.text("README.md")?.unwrap_or_default();
-    let hint = |text: &str, mark: &str| {
-        let text = text.to_lowercase();
-        ["qwen3-reranker", "qwen3-vl-reranker"]
-            .iter()
-            .any(|kind| text.contains(&format!("{mark}{kind}")))
+    let named = folder.config().get("_name_or_path");
+    let named = named.and_then(|name| name.as_str()).unwrap_or_default();
+    let hints = format!("{}\n{named}", name.to_string_lossy()).to_lowercase();
+    let readme = match family.rerankers {
+        [] => None,
+        _ => folder.text("README.md")?,
     };
-    let named = folder
-        .config()
-        .get("_name_or_path")
-        .and_then(|name| name.as_str());
-    if hint(&name.to_string_lossy(), "")
-        || hint(named.unwrap_or_default(), "")
-        || hint(&readme, "# ")
-    {
-        return Err(Error::unsupported(
-            "seems to be a reranker, which becomes a classifier; only language models of this architecture can be converted",
+    let readme = readme.unwrap_or_default().to_lowercase();
+    let hinted = |kind: &&str| hints.contains(*kind) || readme.contains(&format!("# {kind}"));
+    match family.rerankers.iter().any(hinted) {
+        false => Ok(()),
+        true => Err(Error::unsupported(
+            "seems to be a reranker, which would become a classifier; only language models of this architecture can be converted",
         )
-        .in_file(folder.path()));
+        .in_file(folder.path())),
     }
-    Ok(())
 }

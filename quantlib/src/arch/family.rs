@@ -12,6 +12,9 @@ pub(super) struct Family {
     pub(super) bare: &'static [(&'static str, &'static str)],
     /// `general.architecture`, which is also the prefix of its hyper-parameter keys.
     pub(super) gguf: &'static str,
+    /// Parts of folder names and titles, in lower case, by which the converter recognizes
+    /// rerankers: it makes classifiers of them.
+    pub(super) rerankers: &'static [&'static str],
     /// Other spellings of source names.
     pub(super) spellings: &'static [Spelling],
     /// Starts of the (respelled) names of tensors that are left out.
@@ -128,7 +131,7 @@ pub(super) enum Param {
     HeadLengths,
     /// `general.file_type`.
     FileType,
-    /// `pooling_type`, as sentence-transformers folders have it.
+    /// `pooling_type`, as sentence-transformers folders have it, and that of a classifier.
     Pooling,
     /// `classifier.output_labels`, where they mean something.
     Labels,

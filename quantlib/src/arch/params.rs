@@ -230,13 +230,17 @@ impl Writer<'_> {
                 pooling_type(&config).map_err(|e| e.in_file(self.folder.path().join(&file)))?;
             self.set("pooling_type", pooling);
         }
-        if let Some((name, _)) = self.hparams.find(&["classifier_pooling"]) {
-            return Err(
-                Error::unsupported("classifiers are not among the known architectures")
-                    .in_key(name),
-            );
-        }
-        Ok(())
+        self.copy(
+            "classifier.pooling_type",
+            &["classifier_pooling"],
+            |value| match value.as_str() {
+                Some("mean") => Ok(MEAN.into()),
+                Some("cls") => Ok(FIRST.into()),
+                _ => Err(Error::unsupported(
+                    "only pooling by mean or by the first token (cls) can be converted",
+                )),
+            },
+        )
     }
 
     /// The labels of a classifier, unless they are the two that transformers makes up.
@@ -274,21 +278,26 @@ const YARN: &[RopeKey] = &[
     ("rope.scaling.yarn_beta_slow", &["beta_slow"]),
 ];
 
+// llama.cpp's numbers of poolings.
+const MEAN: u32 = 1;
+const FIRST: u32 = 2;
+const LAST: u32 = 3;
+
 /// llama.cpp's number of the pooling that a sentence-transformers module describes.
 fn pooling_type(config: &Object) -> Result<u32> {
     let flags = [
-        ("pooling_mode_mean_tokens", 1),
-        ("pooling_mode_cls_token", 2),
-        ("pooling_mode_lasttoken", 3),
+        ("pooling_mode_mean_tokens", MEAN),
+        ("pooling_mode_cls_token", FIRST),
+        ("pooling_mode_lasttoken", LAST),
     ];
     let set = |key: &str| config.get(key) == Some(&Json::Bool(true));
     if let Some((_, number)) = flags.into_iter().find(|(key, _)| set(key)) {
         return Ok(number);
     }
     match config.get("pooling_mode").and_then(Json::as_str) {
-        Some("mean") => Ok(1),
-        Some("cls") => Ok(2),
-        Some("lasttoken") => Ok(3),
+        Some("mean") => Ok(MEAN),
+        Some("cls") => Ok(FIRST),
+        Some("lasttoken") => Ok(LAST),
         _ => Err(Error::unsupported(
             "only pooling by mean, by the first (cls) or by the last token can be converted",
         )),

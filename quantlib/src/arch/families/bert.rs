@@ -7,6 +7,7 @@ pub(super) const BERT: Family = Family {
     classes: &["BertModel", "BertForMaskedLM"],
     bare: &[],
     gguf: "bert",
+    rerankers: &[],
     spellings: &[
         Spelling::Prefix("bert."),
         Spelling::Suffix(".gamma", ".weight"),

@@ -8,6 +8,7 @@ pub(super) const LLAMA: Family = Family {
     classes: &["LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel"],
     bare: &[("LlamaModel", "model.")],
     gguf: "llama",
+    rerankers: &[],
     spellings: &[],
     skip: &[],
     tensors: &[

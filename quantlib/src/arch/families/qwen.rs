@@ -13,6 +13,7 @@ pub(super) const QWEN2: Family = Family {
     classes: &["Qwen2ForCausalLM", "Qwen2Model"],
     bare: &[("Qwen2Model", "model.")],
     gguf: "qwen2",
+    rerankers: &[],
     spellings: &[],
     skip: &[],
     tensors: &[DECODER, QUERY_KEY],
@@ -25,6 +26,7 @@ pub(super) const QWEN3: Family = Family {
     classes: &["Qwen3ForCausalLM", "Qwen3Model"],
     bare: &[("Qwen3Model", "model.")],
     gguf: "qwen3",
+    rerankers: &["qwen3-reranker", "qwen3-vl-reranker"],
     tensors: &[
         DECODER,
         QUERY_KEY,
