@@ -5,5 +5,6 @@ mod files;
 #[cfg(feature = "hf")]
 mod one_pass;
 mod peer;
+mod refusals;
 mod selection;
 mod small_models;
