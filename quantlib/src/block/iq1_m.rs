@@ -140,22 +140,23 @@ fn refit_scale(
 /// the highest value times the total, less the sums below either boundary.
 fn best_split_ref(x: &[f32; 16], weights: &[f32; 16]) -> Option<Split<2>> {
     let order = ascending(x);
-    let sums_wx = prefix_sums(&order, |i| weights[i] * x[i]);
-    let sums_w = prefix_sums(&order, |i| weights[i]);
+    let wx = prefix_sums(&order, |i| weights[i] * x[i]);
+    let w = prefix_sums(&order, |i| weights[i]);
+    // All by shift, then by eight: the totals, and what elements below either boundary change.
+    let shifts = [UP, DOWN];
+    let total_wx = shifts.map(|[.., v2]| [0, 1].map(|k| wx[k][16] * v2));
+    let total_w = shifts.map(|[.., v2]| [0, 1].map(|k| w[k][16] * v2 * v2));
+    let below_a = shifts.map(|[v0, v1, _]| w.map(|w| w.map(|w| w * (v0 * v0 - v1 * v1))));
+    let below_b = shifts.map(|[_, v1, v2]| w.map(|w| w.map(|w| w * (v1 * v1 - v2 * v2))));
     let mut best = None;
     let mut best_score = f32::MIN;
     for a in 0..=16 {
         for b in a..=16 {
-            // By shift, then by eight.
-            let qx = [UP, DOWN]
-                .map(|values| sums_wx.map(|sums| sums[16] * values[2] - (sums[a] + sums[b])));
-            let qq = [UP, DOWN].map(|[v0, v1, v2]| {
-                let (below_a, below_b) = (v0 * v0 - v1 * v1, v1 * v1 - v2 * v2);
-                sums_w.map(|sums| sums[16] * v2 * v2 + sums[a] * below_a + sums[b] * below_b)
-            });
+            let qx = |s: usize, k: usize| total_wx[s][k] - (wx[k][a] + wx[k][b]);
+            let qq = |s: usize, k: usize| total_w[s][k] + below_a[s][k][a] + below_b[s][k][b];
             for down in [[0, 0], [0, 1], [1, 0], [1, 1]] {
-                let qx = qx[down[0]][0] + qx[down[1]][1];
-                let qq = qq[down[0]][0] + qq[down[1]][1];
+                let qx = qx(down[0], 0) + qx(down[1], 1);
+                let qq = qq(down[0], 0) + qq(down[1], 1);
                 if qq > 0.0 && qx * qx > best_score * qq {
                     let scale = qx / qq;
                     best_score = scale * qx;
@@ -165,12 +166,8 @@ fn best_split_ref(x: &[f32; 16], weights: &[f32; 16]) -> Option<Split<2>> {
         }
     }
     let (a, b, scale, down) = best?;
-    Some(Split::new(
-        &order,
-        (a, b),
-        scale,
-        down.map(|down| down == 1),
-    ))
+    let down = down.map(|down| down == 1);
+    Some(Split::new(&order, (a, b), scale, down))
 }
 
 /// For each eight, its terms' sums over the smallest 0 to 16 elements.
