@@ -17,11 +17,12 @@ from pathlib import Path
 DATA = Path(__file__).resolve().parent.parent / "data"
 
 # Type name in safetensors: bytes of an element, bits that random bytes keep, bits that are set.
-# What comes out has both signs and lies between 2^-7 and 2^-3.
+# What comes out of the floats has both signs and lies between 2^-7 and 2^-3.
 TYPES = {
     "F32": (4, 0x81FFFFFF, 0x3C000000),
     "F16": (2, 0x8FFF, 0x2000),
     "BF16": (2, 0x81FF, 0x3C00),
+    "I64": (8, 0xFF, 0),
 }
 # f32 from 2^-23 to 2^-8: the normal numbers, subnormals and zeros of f16.
 WIDE = (4, 0x87FFFFFF, 0x34000000)
@@ -101,7 +102,6 @@ def decoder_tensors(config, dtype, head=True, biases=(), norms=(), prefix="model
 def bert_tensors(config, dtype, prefix="", scale="weight", shift="bias"):
     width, inner = config["hidden_size"], config["intermediate_size"]
     tensors = {
-        "embeddings.position_ids": None,
         "embeddings.word_embeddings.weight": [config["vocab_size"], width],
         "embeddings.position_embeddings.weight": [config["max_position_embeddings"], width],
         "embeddings.token_type_embeddings.weight": [config["type_vocab_size"], width],
@@ -110,7 +110,6 @@ def bert_tensors(config, dtype, prefix="", scale="weight", shift="bias"):
         "pooler.dense.weight": [width, width],
         "pooler.dense.bias": [width],
     }
-    del tensors["embeddings.position_ids"]
     linear = {
         "attention.self.query": (width, width),
         "attention.self.key": (width, width),
@@ -368,6 +367,7 @@ def bert_masked(folder):
               "id2label": {"0": "no", "1": "yes"}, "label2id": {"no": 0, "yes": 1}}
     write_json(folder / "config.json", config)
     tensors = bert_tensors(config, "F32", prefix="bert.", scale="gamma", shift="beta")
+    tensors["bert.embeddings.position_ids"] = ("I64", [1, 64])
     tensors["cls.predictions.bias"] = ("F32", [config["vocab_size"]])
     tensors["cls.seq_relationship.weight"] = ("F32", [2, 48])
     write_weights(folder, tensors)
