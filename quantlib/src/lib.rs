@@ -1,6 +1,8 @@
 //! Quantize neural networks and convert model files, with the bytes that the original tools write.
 //!
-//! Encoding and decoding of tensors in memory: [`quantize`] and [`dequantize`].
+//! - Tensors in memory: [`quantize`] and [`dequantize`].
+//! - Models in files: [`quantize_model`] does all in one call. In steps: [`open`] a model, make a
+//!   [`Plan`] with a [`Recipe`] (see [`recipe::plan`]), and carry it out as a [`Job`].
 
 #![deny(unsafe_code)]
 
@@ -45,7 +47,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use format::open;
 #[cfg(feature = "hf")]
 pub use job::convert_model;
-pub use job::quantize_model;
+pub use job::{Job, JobOptions, Quantization, Report, quantize_model};
+pub use model::Plan;
+pub use recipe::Recipe;
 pub use tensor::{Encoding, Floats, QuantizedTensor, TensorView};
 
 /// The llama.cpp version whose bytes the GGUF types and files equal.
