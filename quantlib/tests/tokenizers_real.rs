@@ -46,6 +46,14 @@ fn pre_tokenizer(name: &str) -> Json {
             digits(false),
             split("[0-9][0-9][0-9]"),
         ]),
+        "deepseek-coder" => in_turn(&[
+            split("[\r\n]"),
+            split(r"\s?\p{L}+"),
+            split(r"\s?\p{P}+"),
+            split("[一-龥ࠀ-一가-퟿]+"),
+            digits(true),
+            byte_level(false),
+        ]),
         _ => byte_level(true),
     }
 }
@@ -74,7 +82,7 @@ fn rebuild(name: &str, real: &Metadata, dir: &Path) {
         .filter(|(_, (text, kind))| **kind != 1 && !is_padding(text))
         .map(|(id, (text, kind))| {
             json!({"id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": *kind == 3})
+                "normalized": *kind == 4, "special": *kind == 3})
         })
         .collect();
     let vocab: serde_json::Map<_, _> = typed()
@@ -127,6 +135,7 @@ fn real_vocabularies_come_back() {
         "refact",
         "falcon",
         "command-r",
+        "deepseek-coder",
     ];
     for name in names {
         let file = source.join(format!("models/ggml-vocab-{name}.gguf"));
