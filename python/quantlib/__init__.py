@@ -19,8 +19,18 @@ from ._errors import (
     MisuseError,
     UnsupportedError,
 )
+from ._job import convert_model, quantize_model
 from ._model import Metadata, Model, open
-from ._quantlib import QuantizedTensor, Tensor, build_info, dequantize, quantize
+from ._quantlib import (
+    GGUFWriter,
+    QuantizedTensor,
+    Tensor,
+    build_info,
+    dequantize,
+    quantize,
+    save,
+)
+from ._report import Report
 
 __version__: str = build_info()["version"]
 
@@ -28,6 +38,7 @@ __all__ = [
     "Cancelled",
     "DType",
     "Error",
+    "GGUFWriter",
     "IoError",
     "LimitError",
     "MalformedError",
@@ -35,11 +46,15 @@ __all__ = [
     "MisuseError",
     "Model",
     "QuantizedTensor",
+    "Report",
     "Tensor",
     "UnsupportedError",
     "build_info",
+    "convert_model",
     "dequantize",
     "open",
     "quantize",
+    "quantize_model",
+    "save",
     "types",
 ]

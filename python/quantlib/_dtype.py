@@ -7,9 +7,9 @@ from ._quantlib import type_table
 class DType(str):
     """A tensor type: a string such as ``"q4_k"``, with the facts about the type as attributes.
 
-    >>> DType("Q4_K").bits_per_weight
+    >>> ql.DType("Q4_K").bits_per_weight
     4.5
-    >>> DType("q4_k") == "q4_k"
+    >>> ql.DType("q4_k") == "q4_k"
     True
     """
 
@@ -21,6 +21,8 @@ class DType(str):
     """Bytes in one block."""
     precision: str
     """The class of precision: "ultra-low", "low", "medium" or "full"."""
+    has_codec: bool
+    """Whether :func:`quantize` and :func:`dequantize` know the type; others can only be copied."""
 
     def __new__(cls, name: str) -> "DType":
         known = _TYPES.get(name.lower())
@@ -47,7 +49,7 @@ class DType(str):
 def types() -> "list[DType]":
     """Every tensor type, in the order of ggml's numbers; those that ggml lacks come last.
 
-    >>> types()[:3]
+    >>> ql.types()[:3]
     ['f32', 'f16', 'q4_0']
     """
     return list(_TYPES.values())
@@ -55,12 +57,13 @@ def types() -> "list[DType]":
 
 def _load() -> "dict[str, DType]":
     table = {}
-    for name, ggml_id, block_len, block_bytes, precision in type_table():
+    for name, ggml_id, block_len, block_bytes, precision, has_codec in type_table():
         dtype = table[name] = str.__new__(DType, name)
         dtype.ggml_id = ggml_id
         dtype.block_len = block_len
         dtype.block_bytes = block_bytes
         dtype.precision = precision
+        dtype.has_codec = has_codec
     return table
 
 

@@ -1,16 +1,34 @@
 import os
-from collections.abc import Buffer, Sequence
+from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from typing_extensions import Buffer
 
 from ._dtype import DType
 
+__all__ = [
+    "GGUFWriter",
+    "ModelFile",
+    "QuantizedTensor",
+    "Tensor",
+    "build_info",
+    "convert_model",
+    "dequantize",
+    "quantize",
+    "quantize_model",
+    "run_command",
+    "save",
+    "type_table",
+]
+
 # Tensors of other libraries are known by their `__dlpack__`, which `ArrayLike` does not cover.
 _Floats: TypeAlias = ArrayLike | Any
+_Path: TypeAlias = str | os.PathLike[str]
 
-def type_table() -> list[tuple[str, int | None, int, int, str]]: ...
+def type_table() -> list[tuple[str, int | None, int, int, str, bool]]: ...
 def build_info() -> dict[str, Any]: ...
 def quantize(
     x: _Floats,
@@ -47,7 +65,7 @@ class QuantizedTensor:
 
 @final
 class ModelFile:
-    def __new__(cls, path: str | os.PathLike[str]) -> ModelFile: ...
+    def __new__(cls, path: _Path) -> ModelFile: ...
     @property
     def format(self) -> str: ...
     def close(self) -> None: ...
@@ -70,3 +88,36 @@ class Tensor:
     def read(self) -> NDArray[Any]: ...
     def dequantize(self, out_dtype: DTypeLike = "float32", threads: int | None = None) -> NDArray[Any]: ...
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]: ...
+
+@final
+class GGUFWriter:
+    def __new__(cls, path: _Path, metadata: Mapping[str, Any] | None = None) -> GGUFWriter: ...
+    def add_metadata(self, key: str, value: Any, type: str | None = None) -> None: ...
+    def add_tensor(
+        self,
+        name: str,
+        tensor: ArrayLike | QuantizedTensor | Tensor | Any,
+        dtype: str | None = None,
+        importance: _Floats | None = None,
+        threads: int | None = None,
+    ) -> None: ...
+    def close(self) -> None: ...
+    def discard(self) -> None: ...
+    def __enter__(self) -> GGUFWriter: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+def save(
+    path: _Path,
+    tensors: Mapping[str, ArrayLike | QuantizedTensor | Tensor | Any],
+    metadata: Mapping[str, Any] | None = None,
+) -> None: ...
+def quantize_model(src: _Path, out: _Path, recipe: str, wishes: dict[str, Any]) -> str: ...
+def convert_model(
+    src: _Path, out: _Path, outtype: str, name: str | None, wishes: dict[str, Any]
+) -> str: ...
+def run_command(arguments: Sequence[str]) -> int: ...

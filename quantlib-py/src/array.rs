@@ -23,11 +23,7 @@ impl<'py> FloatArray<'py> {
     /// Borrows `x`: a NumPy array, anything with `__dlpack__` on the CPU, or what `numpy.asarray`
     /// takes. Copies only what is strided, byte-swapped or float64.
     pub(crate) fn of(x: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let (array, bfloat16) = match x.cast::<PyUntypedArray>() {
-            Ok(array) => (array.clone(), false),
-            Err(_) if x.hasattr(intern!(x.py(), "__dlpack__"))? => dlpack::array(x)?,
-            Err(_) => (as_array(x)?, false),
-        };
+        let (array, bfloat16) = borrow(x)?;
         if bfloat16 {
             return Ok(Self::BF16(contiguous(array.as_any())?));
         }
@@ -72,6 +68,15 @@ impl<'py> FloatArray<'py> {
             Floats::F16(x) => x.to_f32_vec(),
             Floats::BF16(x) => x.to_f32_vec(),
         })
+    }
+}
+
+/// `x` as a NumPy array, not copied where that is possible, and whether it is bfloat16 seen as uint16.
+pub(crate) fn borrow<'py>(x: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyUntypedArray>, bool)> {
+    match x.cast::<PyUntypedArray>() {
+        Ok(array) => Ok((array.clone(), false)),
+        Err(_) if x.hasattr(intern!(x.py(), "__dlpack__"))? => dlpack::array(x),
+        Err(_) => Ok((as_array(x)?, false)),
     }
 }
 
@@ -133,7 +138,7 @@ fn as_array<'py>(x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> 
 }
 
 /// The array itself if it is C-contiguous and aligned, else a copy that is.
-fn contiguous<'py, T: numpy::Element>(
+pub(crate) fn contiguous<'py, T: numpy::Element>(
     array: &Bound<'py, PyAny>,
 ) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
     let py = array.py();

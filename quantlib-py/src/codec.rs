@@ -3,7 +3,6 @@
 use crate::array::{self, FloatArray};
 use crate::dtype;
 use crate::errors::{misuse, to_python};
-use crate::model::extension_type;
 use crate::work;
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::intern;
@@ -47,7 +46,7 @@ const CHUNK: usize = 1 << 20;
 /// >>> q = ql.quantize(np.ones((2, 64), np.float32), "q8_0")
 /// >>> q
 /// QuantizedTensor(dtype='q8_0', shape=(2, 64), nbytes=136)
-/// >>> q.dequantize()[0, :3]
+/// >>> q.dequantize()[0, :3].round(2)
 /// array([1., 1., 1.], dtype=float32)
 #[pyfunction]
 #[pyo3(signature = (x, dtype, importance=None, threads=None, *, non_finite="error"))]
@@ -61,15 +60,7 @@ pub fn quantize<'py>(
     let py = x.py();
     let dtype = dtype::parse(dtype)?;
     let mut options = options(threads)?;
-    options.non_finite = match non_finite {
-        "error" => NonFinite::Refuse,
-        "zero" => NonFinite::Zero,
-        _ => {
-            return Err(misuse(format!(
-                "non_finite is '{non_finite}'; pass 'error' or 'zero'"
-            )));
-        }
-    };
+    options.non_finite = self::non_finite(non_finite)?;
     let x = FloatArray::of(x)?;
     let (before, cols) = array::split_columns(x.shape())?;
     let importance = importance.map(|w| weights(w, cols)).transpose()?;
@@ -88,6 +79,17 @@ pub fn quantize<'py>(
         shape: x.shape().to_vec(),
         data: data.unbind(),
     })
+}
+
+/// What the caller wants done with NaN and infinities.
+pub(crate) fn non_finite(wish: &str) -> PyResult<NonFinite> {
+    match wish {
+        "error" => Ok(NonFinite::Refuse),
+        "zero" => Ok(NonFinite::Zero),
+        _ => Err(misuse(format!(
+            "non_finite is '{wish}'; pass 'error' or 'zero'"
+        ))),
+    }
 }
 
 /// The importance weights in one piece, their shape checked.
@@ -251,6 +253,12 @@ impl QuantizedTensor {
     }
 }
 
+impl QuantizedTensor {
+    pub(crate) fn parts(&self) -> (DType, &[usize], &Py<PyArrayDyn<u8>>) {
+        (self.dtype, &self.shape, &self.data)
+    }
+}
+
 /// What `__array__` must return: the decoded array, which is always a copy.
 pub(crate) fn as_numpy<'py>(
     decoded: Bound<'py, PyAny>,
@@ -366,8 +374,7 @@ pub(crate) fn decode<'py>(
     }
     match to {
         FloatType::BF16 => {
-            let bfloat16 = extension_type(py, "bfloat16")?;
-            array.call_method1(intern!(py, "view"), (bfloat16,))
+            array.call_method1(intern!(py, "view"), (dtype::element(py, DType::BF16)?,))
         }
         _ => array::view(&array, "float16"),
     }

@@ -16,8 +16,12 @@ use std::ptr::NonNull;
 const CPU: i32 = 1;
 /// Memory of the CPU that a GPU can reach.
 const CUDA_HOST: i32 = 3;
+/// Type codes.
+const INT: u8 = 0;
+const UINT: u8 = 1;
 const FLOAT: u8 = 2;
 const BFLOAT: u8 = 4;
+const BOOL: u8 = 6;
 /// Versions of the same major number only add at the end.
 const MAJOR: u32 = 1;
 
@@ -171,22 +175,22 @@ impl Borrowed {
     fn __array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let tensor = self.tensor();
         check_device(tensor.device_type)?;
-        let typestr = match (tensor.code, tensor.bits, tensor.lanes) {
-            (BFLOAT, 16, 1) => "<u2",
-            (FLOAT, 16, 1) => "<f2",
-            (FLOAT, 32, 1) => "<f4",
-            (FLOAT, 64, 1) => "<f8",
-            (code, bits, _) => {
+        let itemsize = i64::from(tensor.bits / 8);
+        let kind = match (tensor.code, tensor.bits, tensor.lanes) {
+            (INT, 8 | 16 | 32 | 64, 1) => 'i',
+            (UINT, 8 | 16 | 32 | 64, 1) | (BFLOAT, 16, 1) => 'u',
+            (FLOAT, 16 | 32 | 64, 1) => 'f',
+            (BOOL, 8, 1) => 'b',
+            (code, bits, lanes) => {
                 return Err(PyTypeError::new_err(format!(
-                    "a tensor of float32, float16, bfloat16 or float64 is needed; this one's \
-                     elements have {bits} bits and DLPack's type code {code}"
+                    "the tensor's elements are of no known type: DLPack's code {code} with {bits} \
+                     bits and {lanes} lanes; convert it to float32 first"
                 )));
             }
         };
-        let itemsize = i64::from(tensor.bits / 8);
         let interface = PyDict::new(py);
         interface.set_item("version", 3)?;
-        interface.set_item("typestr", typestr)?;
+        interface.set_item("typestr", format!("<{kind}{itemsize}"))?;
         let shape = self.dimensions(tensor.shape).unwrap_or(&[]);
         interface.set_item("shape", PyTuple::new(py, shape)?)?;
         if let Some(strides) = self.dimensions(tensor.strides) {

@@ -12,9 +12,11 @@ mod codec;
 mod dlpack;
 mod dtype;
 mod errors;
+mod job;
 mod model;
 mod value;
 mod work;
+mod write;
 
 use pyo3::prelude::*;
 
@@ -25,5 +27,9 @@ mod _quantlib {
     #[pymodule_export]
     use crate::dtype::{build_info, type_table};
     #[pymodule_export]
+    use crate::job::{convert_model, quantize_model, run_command};
+    #[pymodule_export]
     use crate::model::{ModelFile, Tensor};
+    #[pymodule_export]
+    use crate::write::{GgufWriter, save};
 }

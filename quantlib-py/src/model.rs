@@ -12,9 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use quantlib::model::{Model, TensorInfo};
-use quantlib::{DType, Error, ErrorKind};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 
 /// Bytes that are read between two looks at Ctrl-C.
@@ -85,6 +83,10 @@ impl ModelFile {
 }
 
 impl ModelFile {
+    pub(crate) fn model(&self) -> PyResult<Arc<Model>> {
+        opened(&self.0)
+    }
+
     fn value(&self, key: &str) -> PyResult<quantlib::model::Value> {
         opened(&self.0)?
             .metadata()
@@ -133,7 +135,7 @@ impl Tensor {
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let TensorInfo { dtype, shape, .. } = &self.info;
         let bytes = self.bytes(py)?;
-        let Some(element) = numpy_type(py, *dtype)? else {
+        let Some(element) = dtype::element(py, *dtype)? else {
             let (before, cols) = array::split_columns(shape)?;
             let row_bytes = dtype.row_bytes(cols).map_err(to_python)?;
             return Ok(bytes.reshape([before, &[row_bytes]].concat())?.into_any());
@@ -200,12 +202,7 @@ impl Tensor {
             let out = out.as_slice_mut()?;
             work::run_silently(py, out.len() <= PIECE, |cancel| {
                 for (i, piece) in out.chunks_mut(PIECE).enumerate() {
-                    if cancel
-                        .as_ref()
-                        .is_some_and(|flag| flag.load(Ordering::Relaxed))
-                    {
-                        return Err(Error::new(ErrorKind::Cancelled, "reading was stopped"));
-                    }
+                    work::check(cancel.as_ref())?;
                     model.read_at(self.index, (i * PIECE) as u64, piece)?;
                 }
                 Ok(())
@@ -213,39 +210,13 @@ impl Tensor {
         }
         Ok(bytes)
     }
-}
 
-/// NumPy's type for plain elements, or that of `ml_dtypes`; `None` for quantized types.
-fn numpy_type(py: Python<'_>, dtype: DType) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let name = match dtype {
-        DType::F32 => "float32",
-        DType::F16 => "float16",
-        DType::F64 => "float64",
-        DType::I8 => "int8",
-        DType::I16 => "int16",
-        DType::I32 => "int32",
-        DType::I64 => "int64",
-        DType::U8 => "uint8",
-        DType::U16 => "uint16",
-        DType::U32 => "uint32",
-        DType::U64 => "uint64",
-        DType::Bool => "bool",
-        DType::BF16 => return extension_type(py, "bfloat16").map(Some),
-        DType::F8E4M3 => return extension_type(py, "float8_e4m3fn").map(Some),
-        DType::F8E5M2 => return extension_type(py, "float8_e5m2").map(Some),
-        DType::F8E8M0 => return extension_type(py, "float8_e8m0fnu").map(Some),
-        _ => return Ok(None),
-    };
-    Ok(Some(name.into_pyobject(py)?.into_any()))
-}
+    pub(crate) fn info(&self) -> &TensorInfo {
+        &self.info
+    }
 
-/// A type of the package `ml_dtypes`.
-pub(crate) fn extension_type<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let package = py.import("ml_dtypes").map_err(|e| {
-        let message = format!("{name} in NumPy needs the package ml_dtypes: pip install ml_dtypes");
-        let error = pyo3::exceptions::PyImportError::new_err(message);
-        error.set_cause(py, Some(e));
-        error
-    })?;
-    package.getattr(name)
+    /// The open model, and the tensor's index in it.
+    pub(crate) fn place(&self) -> PyResult<(Arc<Model>, usize)> {
+        Ok((opened(&self.shared)?, self.index))
+    }
 }

@@ -15,7 +15,6 @@ pub(crate) struct Monitor<E> {
     /// Set when the work should stop.
     pub(crate) cancel: Arc<AtomicBool>,
     /// Events for the calling thread; nobody minds if it has stopped listening.
-    #[expect(dead_code, reason = "model jobs report their progress here")]
     pub(crate) events: Sender<E>,
 }
 
@@ -82,6 +81,17 @@ pub(crate) fn run_silently<T: Send>(
         |monitor: Monitor<()>| work(Some(Arc::clone(&monitor.cancel))),
         |_, ()| Ok(()),
     )
+}
+
+/// An error if the work should stop.
+pub(crate) fn check(cancel: Option<&Arc<AtomicBool>>) -> quantlib::Result<()> {
+    match cancel {
+        Some(flag) if flag.load(Ordering::Relaxed) => Err(quantlib::Error::new(
+            quantlib::ErrorKind::Cancelled,
+            "stopped before the end",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The number of threads that the caller wants; 0 means all.

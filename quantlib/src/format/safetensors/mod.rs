@@ -5,9 +5,11 @@ mod header;
 mod index;
 mod reader;
 mod unique;
+mod writer;
 
 pub use head::layout;
 pub use reader::Reader;
+pub use writer::Writer;
 
 use crate::dtype::DType;
 

@@ -3,6 +3,10 @@
 //! Strings in files need not be UTF-8; bytes that are not become lone surrogates in Python
 //! (`surrogateescape`) and the same bytes again on the way back.
 
+mod from_python;
+
+pub(crate) use from_python::{document, from_python};
+
 use bstr::BStr;
 use pyo3::IntoPyObjectExt;
 use pyo3::intern;

@@ -1,0 +1,175 @@
+"""Whole models: quantized or converted from file to file."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TextIO
+
+from . import _quantlib
+from ._errors import UnsupportedError
+from ._report import Report
+
+_Path = str | os.PathLike[str]
+_Listener = Callable[[int, int, str], object]
+_Progress = bool | _Listener | None
+
+
+def quantize_model(
+    src: _Path,
+    out: _Path,
+    recipe: str,
+    imatrix: _Path | None = None,
+    threads: int | None = None,
+    progress: _Progress = None,
+    *,
+    pure: bool = False,
+    tensor_types: Mapping[str, str] | None = None,
+    output_tensor_type: str | None = None,
+    token_embedding_type: str | None = None,
+    leave_output_tensor: bool = False,
+    override_kv: Mapping[str, bool | int | float | str] | None = None,
+    prune_layers: Iterable[int] = (),
+    allow_requantize: bool = False,
+    pre: str | None = None,
+    non_finite: Literal["error", "zero"] = "error",
+    memory_limit: int | None = None,
+    dry_run: bool = False,
+) -> Report:
+    """Quantize a model: the file that llama-quantize writes, byte for byte.
+
+    Parameters
+    ----------
+    src : path
+        A GGUF file, or a Hugging Face folder, which is converted on the way without loss.
+    out : path
+        The GGUF file to write. It appears when it is complete; an existing one is replaced then.
+    recipe : str
+        A name of llama-quantize in either case, such as "q4_k_m"; "q4_k" means the same here.
+    imatrix : path, optional
+        An importance matrix. Reading these is not supported yet.
+    threads : int, optional
+        Number of encoders; all processors by default.
+    progress : bool or callable, optional
+        True for a bar on stderr; or it is called with (bytes done, bytes in all, tensor's name) on
+        this thread. An exception that it raises cancels the job and is raised here.
+    pure : bool
+        One type for every tensor instead of the recipe's mixture.
+    tensor_types : mapping, optional
+        Regular expressions (ECMAScript) to types; the first that is found in a name decides.
+    output_tensor_type, token_embedding_type : str, optional
+        Types for the output tensor and the embeddings.
+    leave_output_tensor : bool
+        Leave the output tensor as it is stored.
+    override_kv : mapping, optional
+        Metadata to set, which the choice of types sees too.
+    prune_layers : iterable of int
+        Layers to leave out.
+    allow_requantize : bool
+        Encode tensors again that are quantized already, and so lose more.
+    pre : str, optional
+        `tokenizer.ggml.pre` of a folder whose tokenizer is not recognized.
+    non_finite : {"error", "zero"}
+        What to do with NaN and infinite weights.
+    memory_limit : int, optional
+        Bytes that tensor data may take in memory; 512 MiB by default.
+    dry_run : bool
+        Report what would be written, and write nothing.
+
+    Examples
+    --------
+    >>> ql.quantize_model("my-model", "my-model-q4_k_m.gguf", "q4_k_m", progress=True)  # doctest: +SKIP
+    """
+    if imatrix is not None:
+        raise UnsupportedError("importance matrices cannot be read yet; leave out imatrix")
+    wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre)
+    wishes |= {
+        "pure": pure,
+        "tensor_types": list((tensor_types or {}).items()),
+        "output_tensor_type": output_tensor_type,
+        "token_embedding_type": token_embedding_type,
+        "leave_output_tensor": leave_output_tensor,
+        "override_kv": list((override_kv or {}).items()),
+        "prune_layers": list(prune_layers),
+        "allow_requantize": allow_requantize,
+    }
+    return Report(json.loads(_quantlib.quantize_model(src, out, recipe, wishes)))
+
+
+def convert_model(
+    src: _Path,
+    out: _Path,
+    outtype: str = "auto",
+    threads: int | None = None,
+    progress: _Progress = None,
+    *,
+    name: str | None = None,
+    pre: str | None = None,
+    non_finite: Literal["error", "zero"] = "error",
+    memory_limit: int | None = None,
+    dry_run: bool = False,
+) -> Report:
+    """Convert a Hugging Face folder to GGUF: the file that convert_hf_to_gguf.py writes.
+
+    Parameters
+    ----------
+    src : path
+        The folder.
+    out : path
+        The GGUF file to write. It appears when it is complete; an existing one is replaced then.
+    outtype : str
+        The type of the matrices, as convert_hf_to_gguf.py names it: "f32", "f16", "bf16", "q8_0",
+        "auto"; or "lossless", which takes the smallest of the first three that keeps every bit.
+    name : str, optional
+        The model's name, in place of the one that the folder suggests.
+    threads, progress, pre, non_finite, memory_limit, dry_run
+        As for :func:`quantize_model`.
+
+    Examples
+    --------
+    >>> ql.convert_model("my-model", "my-model-f16.gguf", "f16")  # doctest: +SKIP
+    """
+    wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre)
+    return Report(json.loads(_quantlib.convert_model(src, out, outtype, name, wishes)))
+
+
+def _wishes(
+    threads: int | None,
+    progress: _Progress,
+    memory_limit: int | None,
+    dry_run: bool,
+    non_finite: str,
+    pre: str | None,
+) -> dict[str, Any]:
+    listener = _Bar(sys.stderr) if progress is True else progress or None
+    return {
+        "threads": threads,
+        "memory_limit": memory_limit,
+        "dry_run": dry_run,
+        "non_finite": non_finite,
+        "pre": pre,
+        "progress": listener,
+    }
+
+
+class _Bar:
+    """One line that is drawn again and again."""
+
+    WIDTH = 30
+    INTERVAL = 0.1
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        now = time.monotonic()
+        if now < self._next and done < total:
+            return
+        self._next = now + self.INTERVAL
+        share = done / total if total else 1.0
+        bar = "#" * round(share * self.WIDTH)
+        end = "\n" if done >= total else ""
+        self._stream.write(f"\r[{bar:<{self.WIDTH}}] {share:4.0%} {name:<40.40}{end}")
+        self._stream.flush()

@@ -1,0 +1,153 @@
+//! Whole models: `quantize_model` and `convert_model` under `quantlib/_job.py`, and the command.
+
+use crate::codec;
+use crate::dtype;
+use crate::errors::{misuse, to_python};
+use crate::work::{self, Monitor};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
+use quantlib::arch::{ConvertOptions, OutType};
+use quantlib::job::{self, JobOptions, Quantization, Report};
+use quantlib::recipe::{KvOverride, OverrideValue, Recipe, TensorType};
+use std::ffi::OsString;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// What every job may be told.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Wishes<'py> {
+    threads: Option<i64>,
+    memory_limit: Option<i64>,
+    dry_run: bool,
+    non_finite: String,
+    pre: Option<String>,
+    progress: Option<Bound<'py, PyAny>>,
+}
+
+/// What quantizing may be told besides.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Exceptions<'py> {
+    pure: bool,
+    leave_output_tensor: bool,
+    output_tensor_type: Option<String>,
+    token_embedding_type: Option<String>,
+    tensor_types: Vec<(String, String)>,
+    prune_layers: Vec<u32>,
+    override_kv: Vec<(String, Bound<'py, PyAny>)>,
+    allow_requantize: bool,
+}
+
+/// Quantizes a model; the report comes as JSON.
+#[pyfunction]
+pub fn quantize_model(
+    src: PathBuf,
+    out: PathBuf,
+    recipe: &str,
+    wishes: &Bound<'_, PyDict>,
+) -> PyResult<String> {
+    let exceptions: Exceptions<'_> = wishes.extract()?;
+    let wishes: Wishes<'_> = wishes.extract()?;
+    let recipe: Recipe = recipe.parse().map_err(to_python)?;
+    let mut wish = Quantization::new(recipe);
+    wish.options = exceptions.options()?;
+    wish.convert.pre.clone_from(&wishes.pre);
+    wishes.run(|options| job::quantize_model(&src, &out, &wish, options))
+}
+
+/// Converts a model; the report comes as JSON.
+#[pyfunction]
+pub fn convert_model(
+    src: PathBuf,
+    out: PathBuf,
+    outtype: &str,
+    name: Option<String>,
+    wishes: &Bound<'_, PyDict>,
+) -> PyResult<String> {
+    let wishes: Wishes<'_> = wishes.extract()?;
+    let mut wish = ConvertOptions::default();
+    wish.outtype = outtype.parse::<OutType>().map_err(to_python)?;
+    wish.name = name;
+    wish.pre.clone_from(&wishes.pre);
+    wishes.run(|options| job::convert_model(&src, &out, &wish, options))
+}
+
+/// Runs the `quantlib` command with these arguments, the program's name first.
+#[pyfunction]
+pub fn run_command(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
+    py.detach(|| quantlib_cli::run(arguments))
+}
+
+impl Wishes<'_> {
+    fn run(
+        self,
+        work: impl FnOnce(JobOptions<'_>) -> quantlib::Result<Report> + Send,
+    ) -> PyResult<String> {
+        let threads = work::threads(self.threads)?;
+        let memory_limit = u64::try_from(self.memory_limit.unwrap_or(0)).map_err(|_| {
+            misuse("memory_limit is negative; pass a number of bytes, or None for the default")
+        })?;
+        let non_finite = codec::non_finite(&self.non_finite)?;
+        let dry_run = self.dry_run;
+        let listener = self.progress.map(Bound::unbind);
+        let told = listener.is_some();
+        let work = |monitor: Monitor<(u64, u64, String)>| {
+            let mut progress = |done: u64, total: u64, name: &str| {
+                // A listener that is gone has set the flag that cancels.
+                drop(monitor.events.send((done, total, name.to_owned())));
+                ControlFlow::Continue(())
+            };
+            let mut options = JobOptions::default();
+            options.threads = threads;
+            options.memory_limit = memory_limit;
+            options.non_finite = non_finite;
+            options.dry_run = dry_run;
+            options.cancel = Some(&monitor.cancel);
+            if told {
+                options.progress = Some(&mut progress);
+            }
+            work(options)
+        };
+        let listen = |py: Python<'_>, (done, total, name): (u64, u64, String)| match &listener {
+            None => Ok(()),
+            Some(listener) => listener.call1(py, (done, total, name)).map(drop),
+        };
+        let report = Python::attach(|py| work::run(py, work, listen))?;
+        serde_json::to_string(&report).map_err(|e| misuse(format!("the report is no JSON: {e}")))
+    }
+}
+
+impl Exceptions<'_> {
+    fn options(self) -> PyResult<quantlib::recipe::QuantizeOptions> {
+        let optional = |name: Option<String>| name.map(|name| dtype::parse(&name)).transpose();
+        let mut options = quantlib::recipe::QuantizeOptions::default();
+        options.pure = self.pure;
+        options.leave_output_tensor = self.leave_output_tensor;
+        options.output_tensor_type = optional(self.output_tensor_type)?;
+        options.token_embedding_type = optional(self.token_embedding_type)?;
+        options.prune_layers = self.prune_layers;
+        options.allow_requantize = self.allow_requantize;
+        for (pattern, name) in self.tensor_types {
+            let dtype = dtype::parse(&name)?;
+            options.tensor_types.push(TensorType { pattern, dtype });
+        }
+        for (key, value) in self.override_kv {
+            let value = override_value(&value)?;
+            options.override_kv.push(KvOverride { key, value });
+        }
+        Ok(options)
+    }
+}
+
+fn override_value(value: &Bound<'_, PyAny>) -> PyResult<OverrideValue> {
+    Ok(if value.is_instance_of::<PyBool>() {
+        OverrideValue::Bool(value.extract()?)
+    } else if value.is_instance_of::<PyInt>() {
+        OverrideValue::Int(value.extract()?)
+    } else if value.is_instance_of::<PyFloat>() {
+        OverrideValue::Float(value.extract()?)
+    } else {
+        OverrideValue::Str(value.extract()?)
+    })
+}
