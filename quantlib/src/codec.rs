@@ -4,6 +4,7 @@ use crate::block;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::parallel;
+use crate::simd::Isa;
 use crate::tensor::{Floats, QuantizedTensor};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct CodecOptions {
     pub threads: usize,
     /// What to do with NaN and infinite elements when encoding to a quantized type.
     pub non_finite: NonFinite,
+    /// The instruction set to encode with; `None` means [`Isa::preferred`]. The bytes are the same.
+    pub isa: Option<Isa>,
     /// Set it from another thread to stop early with a `cancelled` error.
     pub cancel: Option<Arc<AtomicBool>>,
 }
@@ -105,7 +108,8 @@ pub fn quantize_into(
             dst.len()
         )));
     }
-    let encoder = RowEncoder::new(rows, cols, dtype, importance, options.non_finite)?;
+    let isa = options.isa.map_or_else(Isa::preferred, Isa::checked)?;
+    let encoder = RowEncoder::new(rows, cols, dtype, importance, options.non_finite)?.with(isa);
     if rows == 0 || cols == 0 {
         return Ok(());
     }
@@ -140,6 +144,7 @@ pub(crate) struct RowEncoder<'w> {
     rows_per_expert: usize,
     importance: Option<&'w [f32]>,
     non_finite: NonFinite,
+    isa: Isa,
 }
 
 impl<'w> RowEncoder<'w> {
@@ -167,7 +172,13 @@ impl<'w> RowEncoder<'w> {
             rows_per_expert: (rows / experts).max(1),
             importance,
             non_finite,
+            isa: Isa::preferred()?,
         })
+    }
+
+    /// The same with another instruction set, which must be available.
+    fn with(self, isa: Isa) -> Self {
+        Self { isa, ..self }
     }
 
     /// Encodes whole rows, `first` being the number in the tensor of the first. Panics if `out` has
@@ -188,8 +199,13 @@ impl<'w> RowEncoder<'w> {
             let bytes = (row - first) * self.row_bytes..(stop - first) * self.row_bytes;
             let mut zeroed = Vec::new();
             let x = self.finite(row, piece.widen(scratch), &mut zeroed)?;
-            self.codec
-                .encode(x, self.cols, self.weights(expert), &mut out[bytes]);
+            self.codec.encode_with(
+                self.isa,
+                x,
+                self.cols,
+                self.weights(expert),
+                &mut out[bytes],
+            );
             row = stop;
         }
         Ok(())

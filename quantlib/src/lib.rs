@@ -15,6 +15,8 @@ pub mod error;
 pub mod io;
 mod numeric;
 mod parallel;
+#[allow(unsafe_code)]
+mod simd;
 
 // Floor 1
 mod block;
@@ -50,6 +52,7 @@ pub use job::convert_model;
 pub use job::{Job, JobOptions, Quantization, Report, quantize_model};
 pub use model::Plan;
 pub use recipe::Recipe;
+pub use simd::Isa;
 pub use tensor::{Encoding, Floats, QuantizedTensor, TensorView};
 
 /// The llama.cpp version whose bytes the GGUF types and files equal.

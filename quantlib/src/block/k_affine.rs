@@ -1,16 +1,36 @@
 //! What Q2_K, Q4_K and Q5_K share: super-blocks of 256 elements in groups with scales and minima.
 
 use super::number::nearest_int;
-use super::search::{AffineFit, Deviation, Fit, Grid, fit_affine, fit_positive, recode};
+use super::search::{
+    AffineFit, Deviation, Fit, FoundCodes, Grid, fit_affine, fit_positive, recode,
+};
 use super::weights::{sum_squares, weigh_important};
 use crate::numeric::F16;
-use bytemuck::cast_ref;
+
+/// What distinguishes these formats.
+pub(super) struct KAffine {
+    /// The largest code.
+    pub(super) top: i32,
+    /// The scales that are tried without importance.
+    pub(super) grid: Grid,
+    /// What is summed up without importance.
+    pub(super) deviation: Deviation,
+    /// Whether elements without importance weigh their group's root mean square more than their own
+    /// magnitude.
+    pub(super) root_mean_square: bool,
+    /// With importance, the sum of squares that the weights start from, in units of the mean square.
+    pub(super) mean_squares: f32,
+    /// The multiple that the largest scale and the largest minimum get.
+    pub(super) top_scale: u8,
+    /// Multiples are cut off here without importance.
+    pub(super) limit: u8,
+}
 
 /// The fits of all groups of a super-block, from which its header follows.
-pub(super) struct Groups<const GROUPS: usize, const LEN: usize> {
-    scales: [f32; GROUPS],
-    mins: [f32; GROUPS],
-    codes: [[u8; LEN]; GROUPS],
+pub(super) struct Groups<const GROUPS: usize, const LEN: usize, C = [[u8; LEN]; GROUPS]> {
+    pub(super) scales: [f32; GROUPS],
+    pub(super) mins: [f32; GROUPS],
+    pub(super) codes: C,
 }
 
 /// Integers for the scales (or minima) of the groups, and what to multiply them with.
@@ -42,9 +62,28 @@ impl<const GROUPS: usize, const LEN: usize> Groups<GROUPS, LEN> {
         groups
     }
 
+    /// The headers with importance: a fit in which a group counts as much as its weights' sum.
+    #[inline(always)]
+    pub(super) fn weighted_headers(
+        &self,
+        weights: &[[f32; LEN]; GROUPS],
+        top: u8,
+    ) -> [Header<GROUPS>; 2] {
+        let sums = weights.map(|group| group.iter().fold(0.0, |sum, w| sum + w));
+        [&self.scales, &self.mins].map(|values| {
+            let Fit { scale, codes } = fit_positive(values, &sums, i32::from(top));
+            Header {
+                unit: F16::from_f32(scale),
+                multiples: codes,
+            }
+        })
+    }
+}
+
+impl<const GROUPS: usize, const LEN: usize, C: FoundCodes<LEN>> Groups<GROUPS, LEN, C> {
     /// The headers without importance: the largest scale and minimum get the multiple `top`.
     #[inline(always)]
-    pub(super) fn headers(&self, top: u8) -> [Header<GROUPS>; 2] {
+    pub(super) fn headers(&self, top: u8, limit: u8) -> [Header<GROUPS>; 2] {
         [&self.scales, &self.mins].map(|values| {
             let max = values
                 .iter()
@@ -52,24 +91,7 @@ impl<const GROUPS: usize, const LEN: usize> Groups<GROUPS, LEN> {
             let inverse = if max > 0.0 { f32::from(top) / max } else { 0.0 };
             Header {
                 unit: F16::from_f32(max / f32::from(top)),
-                multiples: values.map(|v| nearest_int(inverse * v) as u8),
-            }
-        })
-    }
-
-    /// The headers with importance: a fit in which a group counts as much as its weights' sum.
-    #[inline(always)]
-    pub(super) fn weighted_headers(
-        &self,
-        weights: &[[f32; LEN]; GROUPS],
-        top: i32,
-    ) -> [Header<GROUPS>; 2] {
-        let sums = weights.map(|group| group.iter().fold(0.0, |sum, w| sum + w));
-        [&self.scales, &self.mins].map(|values| {
-            let Fit { scale, codes } = fit_positive(values, &sums, top);
-            Header {
-                unit: F16::from_f32(scale),
-                multiples: codes,
+                multiples: values.map(|v| (nearest_int(inverse * v) as u8).min(limit)),
             }
         })
     }
@@ -77,25 +99,29 @@ impl<const GROUPS: usize, const LEN: usize> Groups<GROUPS, LEN> {
     /// The codes of all groups, anew for the scales and minima as the header has them.
     #[inline(always)]
     pub(super) fn recoded(
-        mut self,
+        self,
         x: &[[f32; LEN]; GROUPS],
         [scale, min]: [F16; 2],
         (scales, mins): &([u8; GROUPS], [u8; GROUPS]),
         top: i32,
     ) -> [[u8; LEN]; GROUPS] {
         let (scale, min) = (scale.to_f32(), min.to_f32());
+        let mut codes = [[0; LEN]; GROUPS];
         for i in 0..GROUPS {
             let group_scale = scale * f32::from(scales[i]);
             let group_min = min * f32::from(mins[i]);
-            recode(&x[i], group_scale, group_min, 0, top, &mut self.codes[i]);
+            codes[i] = match recode(&x[i], group_scale, group_min, 0, top) {
+                Some(codes) => codes,
+                None => self.codes.of_group(i),
+            };
         }
-        self.codes
+        codes
     }
 }
 
 /// The weights of all groups of a super-block; see [`weigh_important`].
 #[inline(always)]
-pub(super) fn weigh_groups<const GROUPS: usize, const LEN: usize>(
+fn weigh_groups<const GROUPS: usize, const LEN: usize>(
     x: &[[f32; LEN]; GROUPS],
     importance: &[[f32; LEN]; GROUPS],
     offset: f32,
@@ -106,39 +132,38 @@ pub(super) fn weigh_groups<const GROUPS: usize, const LEN: usize>(
 /// The largest multiple of the scale and of the minimum in Q4_K and Q5_K.
 pub(super) const TOP_SCALE: u8 = 63;
 
-/// Q4_K and Q5_K without importance: elements weigh their group's root mean square more than their
-/// own magnitude.
+/// The fits and headers of a super-block of any of these formats.
 #[inline(always)]
-pub(super) fn fit_eight(
-    x: &[[f32; 32]; 8],
-    top: i32,
-    grid: Grid,
-) -> (Groups<8, 32>, [Header<8>; 2]) {
-    let weights = x.map(|group| {
-        let root_mean_square = (sum_squares(&group) / 32.0).sqrt();
-        group.map(|x| root_mean_square + x.abs())
-    });
-    let groups = Groups::fit(x, &weights, top, grid, Deviation::Squared);
-    let headers = groups.headers(TOP_SCALE).map(|h| Header {
-        multiples: h.multiples.map(|m| m.min(TOP_SCALE)),
-        ..h
-    });
-    (groups, headers)
+pub(super) fn fit_ref<const GROUPS: usize, const LEN: usize>(
+    k: &KAffine,
+    x: &[[f32; LEN]; GROUPS],
+    importance: Option<&[[f32; LEN]; GROUPS]>,
+) -> (Groups<GROUPS, LEN>, [Header<GROUPS>; 2]) {
+    match importance {
+        None => {
+            let weights = x.map(|group| own_weights(k, &group));
+            let groups = Groups::fit(x, &weights, k.top, k.grid, k.deviation);
+            let headers = groups.headers(k.top_scale, k.limit);
+            (groups, headers)
+        }
+        Some(importance) => {
+            let offset = k.mean_squares * sum_squares(x.as_flattened()) / 256.0;
+            let weights = weigh_groups(x, importance, offset);
+            let groups = Groups::fit(x, &weights, k.top, Grid::WEIGHTED, Deviation::Squared);
+            let headers = groups.weighted_headers(&weights, k.top_scale);
+            (groups, headers)
+        }
+    }
 }
 
-/// Q4_K and Q5_K with importance.
+/// The weights of a group without importance.
 #[inline(always)]
-pub(super) fn fit_eight_weighted(
-    x: &[f32; 256],
-    importance: &[f32; 256],
-    top: i32,
-) -> (Groups<8, 32>, [Header<8>; 2]) {
-    let offset = 2.0 * sum_squares(x) / 256.0;
-    let x = cast_ref(x);
-    let weights = weigh_groups(x, cast_ref(importance), offset);
-    let groups = Groups::fit(x, &weights, top, Grid::WEIGHTED, Deviation::Squared);
-    let headers = groups.weighted_headers(&weights, i32::from(TOP_SCALE));
-    (groups, headers)
+fn own_weights<const LEN: usize>(k: &KAffine, x: &[f32; LEN]) -> [f32; LEN] {
+    if !k.root_mean_square {
+        return x.map(f32::abs);
+    }
+    let root_mean_square = (sum_squares(x) / LEN as f32).sqrt();
+    x.map(|x| root_mean_square + x.abs())
 }
 
 /// `scale · scales[group] · code - min · mins[group]` for every element.

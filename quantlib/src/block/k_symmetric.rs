@@ -1,6 +1,6 @@
 //! What Q3_K and Q6_K share: super-blocks of 16 groups of 16 elements with scales but no minima.
 
-use super::search::{Fit, recode};
+use super::search::{Fit, FoundCodes, recode};
 use crate::numeric::F16;
 
 /// The scales and codes of all groups, as `fit` finds them from the index and elements of each.
@@ -22,15 +22,19 @@ pub(super) fn fit_groups(
 #[inline(always)]
 pub(super) fn recoded(
     x: &[[f32; 16]; 16],
-    mut codes: [[u8; 16]; 16],
+    found: impl FoundCodes<16>,
     scale: F16,
     scales: &[i8; 16],
     half: i32,
 ) -> [[u8; 16]; 16] {
     let scale = scale.to_f32();
+    let mut codes = [[0; 16]; 16];
     for i in 0..16 {
         let group_scale = scale * f32::from(scales[i]);
-        recode(&x[i], group_scale, 0.0, -half, half - 1, &mut codes[i]);
+        codes[i] = match recode(&x[i], group_scale, 0.0, -half, half - 1) {
+            Some(codes) => codes,
+            None => found.of_group(i),
+        };
     }
     codes
 }

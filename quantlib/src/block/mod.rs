@@ -18,6 +18,7 @@ mod iq4_nl;
 mod iq4_xs;
 mod k_affine;
 mod k_symmetric;
+mod lanes;
 mod mxfp4;
 mod nonlinear;
 mod number;
@@ -47,6 +48,7 @@ mod weights;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::simd::Isa;
 use bytemuck::Pod;
 
 /// One block format: its layout and the scalar reference of both directions.
@@ -66,12 +68,24 @@ trait BlockFormat {
     /// Writes the elements of `blocks` to `out`.
     fn decode(blocks: &[Self::Block], out: &mut [f32]);
 
-    /// Encodes `rows` into `out`.
+    /// Encodes `rows` into `out`: the reference.
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]);
+
+    /// [`encode`](Self::encode), faster where the format can use the instruction set.
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Self::Block],
+    ) {
+        let _ = isa;
+        Self::encode(rows, cols, importance, out);
+    }
 }
 
 type Decode = fn(&[u8], &mut [f32]);
-type Encode = fn(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [u8]);
+type Encode = fn(isa: Isa, rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [u8]);
 
 /// The functions of one format, with the block type erased. Look one up with [`codec`].
 pub(crate) struct Codec {
@@ -87,8 +101,12 @@ impl Codec {
         Self {
             needs_importance: F::NEEDS_IMPORTANCE,
             decode: |data, out| F::decode(bytemuck::cast_slice(data), out),
-            encode: |rows, cols, importance, out| {
-                F::encode(rows, cols, importance, bytemuck::cast_slice_mut(out));
+            encode: |isa, rows, cols, importance, out| {
+                let out = bytemuck::cast_slice_mut(out);
+                match isa {
+                    Isa::Scalar => F::encode(rows, cols, importance, out),
+                    isa => F::encode_with(isa, rows, cols, importance, out),
+                }
             },
         }
     }
@@ -103,7 +121,8 @@ impl Codec {
         (self.decode)(data, out);
     }
 
-    /// Encodes whole rows. Panics if the lengths do not belong together: callers check.
+    /// Encodes whole rows, one block at a time. Panics if the lengths do not belong together:
+    /// callers check.
     pub(crate) fn encode(
         &self,
         rows: &[f32],
@@ -111,7 +130,19 @@ impl Codec {
         importance: Option<&[f32]>,
         out: &mut [u8],
     ) {
-        (self.encode)(rows, cols, importance, out);
+        self.encode_with(Isa::Scalar, rows, cols, importance, out);
+    }
+
+    /// [`encode`](Self::encode) with the instructions of `isa`, where the format can use them.
+    pub(crate) fn encode_with(
+        &self,
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [u8],
+    ) {
+        (self.encode)(isa, rows, cols, importance, out);
     }
 }
 

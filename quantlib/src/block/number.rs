@@ -6,6 +6,7 @@
 ///
 /// Adding 1.5 · 2^23 leaves no bits for a fraction, so the sum's low bits are the rounded integer.
 /// Beyond the range they are some other number from -2^22 to 2^22 - 1, and the formats store it.
+#[inline(always)]
 pub(super) fn nearest_int(x: f32) -> i32 {
     const MAGIC: f32 = 12_582_912.0;
     ((x + MAGIC).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000

@@ -8,23 +8,29 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
-use super::k_affine::{Groups, Header, decode_groups, weigh_groups};
+use super::k_affine::{Groups, Header, KAffine, decode_groups, fit_ref};
+use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
 use super::packing::{pack_crumbs, unpack_crumbs};
-use super::search::{Deviation, Grid};
-use super::weights::sum_squares;
+use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::{Isa, Lanes};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
 const TOP: i32 = 3;
-/// The largest multiple of the scale and of the minimum.
-const TOP_SCALE: u8 = 15;
-/// The scales that are tried without importance.
-const GRID: Grid = Grid {
-    first: -0.5,
-    step: 0.1,
-    last: 15,
+const K: KAffine = KAffine {
+    top: TOP,
+    grid: Grid {
+        first: -0.5,
+        step: 0.1,
+        last: 15,
+    },
+    deviation: Deviation::Absolute,
+    root_mean_square: false,
+    mean_squares: 1.0,
+    top_scale: 15,
+    limit: u8::MAX,
 };
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -48,16 +54,48 @@ impl BlockFormat for Q2K {
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, |x, importance, block| {
-            *block = match importance {
-                None => encode_ref(x),
-                Some(weights) => encode_weighted_ref(x, weights),
-            };
+            *block = encode_ref(x, importance);
         });
+    }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
+}
+
+impl LaneFormat<256> for Q2K {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(lanes: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        encode_affine_tile::<Self, L, 16, 16>(lanes, tile, out);
+    }
+}
+
+impl AffineFormat<16, 16> for Q2K {
+    const K: KAffine = K;
+
+    #[inline(always)]
+    fn block<C: FoundCodes<16>>(
+        x: &[[f32; 16]; 16],
+        groups: Groups<16, 16, C>,
+        headers: [Header<16>; 2],
+    ) -> Block {
+        Block::new(x, groups, headers)
     }
 }
 
 impl Block {
-    fn new(x: &[[f32; 16]; 16], groups: Groups<16, 16>, headers: [Header<16>; 2]) -> Self {
+    #[inline(always)]
+    fn new<C: FoundCodes<16>>(
+        x: &[[f32; 16]; 16],
+        groups: Groups<16, 16, C>,
+        headers: [Header<16>; 2],
+    ) -> Self {
         let [scale, min] = headers;
         let scales = std::array::from_fn(|i| scale.multiples[i] | (min.multiples[i] << 4));
         let units = [scale.unit, min.unit];
@@ -75,21 +113,9 @@ fn unpack_scales(scales: &[u8; 16]) -> ([u8; 16], [u8; 16]) {
     (scales.map(|s| s & 15), scales.map(|s| s >> 4))
 }
 
-fn encode_ref(x: &[f32; 256]) -> Block {
-    let weights = cast(x.map(f32::abs));
-    let x = cast_ref(x);
-    let groups = Groups::fit(x, &weights, TOP, GRID, Deviation::Absolute);
-    let headers = groups.headers(TOP_SCALE);
-    Block::new(x, groups, headers)
-}
-
-fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
-    let mean_square = sum_squares(x) / 256.0;
-    let x = cast_ref(x);
-    let weights = weigh_groups(x, cast_ref(importance), mean_square);
-    let groups = Groups::fit(x, &weights, TOP, Grid::WEIGHTED, Deviation::Squared);
-    let headers = groups.weighted_headers(&weights, i32::from(TOP_SCALE));
-    Block::new(x, groups, headers)
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
+    let (groups, headers) = fit_ref::<16, 16>(&K, cast_ref(x), importance.map(cast_ref));
+    Block::new(cast_ref(x), groups, headers)
 }
 
 fn decode_ref(block: &Block, y: &mut [f32; 256]) {

@@ -9,14 +9,16 @@
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
 use super::k_symmetric::{decode_groups, fit_groups, recoded};
+use super::lanes::{self, CodesAgain, LaneFormat, MovesAgain, PerLane, Tile, symmetric_codes};
 use super::number::{extreme, nearest_int};
 use super::packing::{
     pack_bits, pack_crumbs, pack_sixteen_scales, unpack_bits, unpack_crumbs, unpack_sixteen_scales,
 };
-use super::search::{fit_symmetric, fit_symmetric_by_moves};
+use super::search::{FoundCodes, fit_symmetric, fit_symmetric_by_moves};
 use super::weights::{sum_squares, weigh_important};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::{Isa, Lanes};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 use std::array;
 
@@ -52,11 +54,90 @@ impl BlockFormat for Q3K {
             };
         });
     }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
+}
+
+impl LaneFormat<256> for Q3K {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        let x = lanes::load_groups(l, &tile.x);
+        match &tile.importance {
+            None => encode_tile(l, tile, &x, out),
+            Some(importance) => {
+                let importance = lanes::load_groups(l, importance);
+                encode_weighted_tile(l, tile, &x, &importance, out);
+            }
+        }
+    }
+}
+
+/// [`encode_ref`] in lanes.
+#[inline(always)]
+fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, x: &[[L::F; 16]; 16], out: &mut [Block]) {
+    let fits = PerLane::of(l, &lanes::fit_groups_by_moves(l, x, HALF));
+    for (lane, block) in out.iter_mut().enumerate() {
+        let x = cast_ref(tile.x[lane]);
+        let codes = MovesAgain { x, half: HALF };
+        *block = Block::of_fits(x, fits.lane(lane), codes);
+    }
+}
+
+/// [`encode_weighted_ref`] in lanes.
+#[inline(always)]
+fn encode_weighted_tile<L: Lanes>(
+    l: L,
+    tile: &Tile<'_, 256>,
+    x: &[[L::F; 16]; 16],
+    importance: &[[L::F; 16]; 16],
+    out: &mut [Block],
+) {
+    let mut squares = l.splat(0.0);
+    for x in x {
+        squares = lanes::sum_squares(l, squares, x);
+    }
+    let offset = l.div(l.mul(l.splat(2.0), squares), l.splat(256.0));
+    let mut weights = *importance;
+    let mut sums = importance[0];
+    for g in 0..16 {
+        weights[g] = lanes::weigh_important(l, &x[g], &importance[g], offset);
+        sums[g] = lanes::sum(l, &weights[g]);
+    }
+    let (fits, inverses) = lanes::fit_groups(l, x, &weights, HALF);
+    let header = lanes::fit_symmetric::<L, 16, true>(l, &fits, &sums, HALF_SCALE);
+    let header = PerLane::of(l, &[header.scale, header.inverse]);
+    let (fits, inverses) = (PerLane::of(l, &fits), PerLane::of(l, &inverses));
+    for (lane, block) in out.iter_mut().enumerate() {
+        let x = cast_ref(tile.x[lane]);
+        let [scale, inverse] = header.lane(lane);
+        let multiples = symmetric_codes(&fits.lane(lane), inverse, HALF_SCALE);
+        let inverses = inverses.lane(lane);
+        let codes = CodesAgain {
+            x,
+            inverses,
+            half: HALF,
+        };
+        *block = Block::new(x, codes, F16::from_f32(scale), &multiples);
+    }
 }
 
 impl Block {
     /// `multiples` count from 0, which stands for -32.
-    fn new(x: &[[f32; 16]; 16], codes: [[u8; 16]; 16], scale: F16, multiples: &[u8; 16]) -> Self {
+    #[inline(always)]
+    fn new(
+        x: &[[f32; 16]; 16],
+        codes: impl FoundCodes<16>,
+        scale: F16,
+        multiples: &[u8; 16],
+    ) -> Self {
         let signed = multiples.map(signed_scale);
         let codes = cast(recoded(x, codes, scale, &signed, HALF));
         Self {
@@ -65,6 +146,21 @@ impl Block {
             scales: pack_sixteen_scales(multiples),
             scale,
         }
+    }
+
+    /// Without importance: the farthest of the scales that the searches found gets multiple -32.
+    #[inline(always)]
+    fn of_fits(x: &[[f32; 16]; 16], fits: [f32; 16], codes: impl FoundCodes<16>) -> Self {
+        let farthest = extreme(&fits);
+        if farthest == 0.0 {
+            return Self::new(x, codes, F16::from_f32(0.0), &[0; 16]);
+        }
+        let inverse = -HALF_SCALE as f32 / farthest;
+        let multiples = fits.map(|scale| {
+            let multiple = i32::from(nearest_int(inverse * scale) as i8);
+            (multiple.clamp(-HALF_SCALE, HALF_SCALE - 1) + HALF_SCALE) as u8
+        });
+        Self::new(x, codes, F16::from_f32(1.0 / inverse), &multiples)
     }
 }
 
@@ -75,16 +171,7 @@ fn signed_scale(multiple: u8) -> i8 {
 fn encode_ref(x: &[f32; 256]) -> Block {
     let x = cast_ref(x);
     let (fits, codes) = fit_groups(x, |_, x| fit_symmetric_by_moves(x, HALF));
-    let farthest = extreme(&fits);
-    if farthest == 0.0 {
-        return Block::new(x, codes, F16::from_f32(0.0), &[0; 16]);
-    }
-    let inverse = -HALF_SCALE as f32 / farthest;
-    let multiples = fits.map(|scale| {
-        let multiple = i32::from(nearest_int(inverse * scale) as i8);
-        (multiple.clamp(-HALF_SCALE, HALF_SCALE - 1) + HALF_SCALE) as u8
-    });
-    Block::new(x, codes, F16::from_f32(1.0 / inverse), &multiples)
+    Block::of_fits(x, fits, codes)
 }
 
 fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {

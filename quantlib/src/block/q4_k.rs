@@ -9,20 +9,29 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
-use super::k_affine::{Groups, Header, decode_groups, fit_eight, fit_eight_weighted};
+use super::k_affine::{Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
+use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
 use super::packing::{pack_nibbles, pack_scales_and_mins, unpack_nibbles, unpack_scales_and_mins};
-use super::search::Grid;
+use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::{Isa, Lanes};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
 const TOP: i32 = 15;
-/// The scales that are tried without importance.
-const GRID: Grid = Grid {
-    first: -1.0,
-    step: 0.1,
-    last: 20,
+const K: KAffine = KAffine {
+    top: TOP,
+    grid: Grid {
+        first: -1.0,
+        step: 0.1,
+        last: 20,
+    },
+    deviation: Deviation::Squared,
+    root_mean_square: true,
+    mean_squares: 2.0,
+    top_scale: TOP_SCALE,
+    limit: TOP_SCALE,
 };
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -46,16 +55,48 @@ impl BlockFormat for Q4K {
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, |x, importance, block| {
-            *block = match importance {
-                None => encode_ref(x),
-                Some(weights) => encode_weighted_ref(x, weights),
-            };
+            *block = encode_ref(x, importance);
         });
+    }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
+}
+
+impl LaneFormat<256> for Q4K {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(lanes: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        encode_affine_tile::<Self, L, 8, 32>(lanes, tile, out);
+    }
+}
+
+impl AffineFormat<8, 32> for Q4K {
+    const K: KAffine = K;
+
+    #[inline(always)]
+    fn block<C: FoundCodes<32>>(
+        x: &[[f32; 32]; 8],
+        groups: Groups<8, 32, C>,
+        headers: [Header<8>; 2],
+    ) -> Block {
+        Block::new(x, groups, headers)
     }
 }
 
 impl Block {
-    fn new(x: &[[f32; 32]; 8], groups: Groups<8, 32>, headers: [Header<8>; 2]) -> Self {
+    #[inline(always)]
+    fn new<C: FoundCodes<32>>(
+        x: &[[f32; 32]; 8],
+        groups: Groups<8, 32, C>,
+        headers: [Header<8>; 2],
+    ) -> Self {
         let [scale, min] = headers;
         let scales = pack_scales_and_mins(&scale.multiples, &min.multiples);
         let codes = groups.recoded(
@@ -73,13 +114,8 @@ impl Block {
     }
 }
 
-fn encode_ref(x: &[f32; 256]) -> Block {
-    let (groups, headers) = fit_eight(cast_ref(x), TOP, GRID);
-    Block::new(cast_ref(x), groups, headers)
-}
-
-fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
-    let (groups, headers) = fit_eight_weighted(x, importance, TOP);
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
+    let (groups, headers) = fit_ref::<8, 32>(&K, cast_ref(x), importance.map(cast_ref));
     Block::new(cast_ref(x), groups, headers)
 }
 

@@ -10,11 +10,13 @@
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
 use super::k_symmetric::{decode_groups, fit_groups, recoded};
+use super::lanes::{self, CodesAgain, LaneFormat, PerLane, Tile};
 use super::number::{extreme, nearest_int};
 use super::packing::{pack_crumbs, pack_nibbles, unpack_crumbs, unpack_nibbles};
-use super::search::{ZERO_GROUP, fit_symmetric};
+use super::search::{FoundCodes, ZERO_GROUP, fit_symmetric};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::{Isa, Lanes};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 use std::array;
 
@@ -48,6 +50,46 @@ impl BlockFormat for Q6K {
             };
         });
     }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
+}
+
+impl LaneFormat<256> for Q6K {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        let x = lanes::load_groups(l, &tile.x);
+        let mut weights = x;
+        match &tile.importance {
+            Some(importance) => weights = lanes::load_groups(l, importance),
+            None => {
+                for (weights, x) in weights.iter_mut().zip(&x) {
+                    for i in 0..16 {
+                        weights[i] = l.mul(x[i], x[i]);
+                    }
+                }
+            }
+        }
+        let (scales, inverses) = lanes::fit_groups(l, &x, &weights, HALF);
+        let (scales, inverses) = (PerLane::of(l, &scales), PerLane::of(l, &inverses));
+        for (lane, block) in out.iter_mut().enumerate() {
+            let x = cast_ref(tile.x[lane]);
+            let inverses = inverses.lane(lane);
+            let codes = CodesAgain {
+                x,
+                inverses,
+                half: HALF,
+            };
+            *block = Block::new(x, scales.lane(lane), codes);
+        }
+    }
 }
 
 fn encode_ref(x: &[f32; 256]) -> Block {
@@ -57,19 +99,27 @@ fn encode_ref(x: &[f32; 256]) -> Block {
 fn encode_weighted_ref(x: &[f32; 256], weights: &[f32; 256]) -> Block {
     let (x, weights): (_, &[[f32; 16]; 16]) = (cast_ref(x), cast_ref(weights));
     let (fits, codes) = fit_groups(x, |i, x| fit_symmetric(x, &weights[i], HALF));
-    let farthest = extreme(&fits);
-    if farthest.abs() < ZERO_GROUP {
-        return Block::zeroed();
-    }
-    let inverse = -128.0 / farthest;
-    let scale = F16::from_f32(1.0 / inverse);
-    let scales = fits.map(|scale| nearest_int(inverse * scale).min(127) as i8);
-    let codes = cast(recoded(x, codes, scale, &scales, HALF));
-    Block {
-        low: pack_nibbles(&codes, 128),
-        high: pack_crumbs(&codes.map(|code| code >> 4)),
-        scales,
-        scale,
+    Block::new(x, fits, codes)
+}
+
+impl Block {
+    /// `fits` are the scales that the searches found.
+    #[inline(always)]
+    fn new(x: &[[f32; 16]; 16], fits: [f32; 16], codes: impl FoundCodes<16>) -> Self {
+        let farthest = extreme(&fits);
+        if farthest.abs() < ZERO_GROUP {
+            return Self::zeroed();
+        }
+        let inverse = -128.0 / farthest;
+        let scale = F16::from_f32(1.0 / inverse);
+        let scales = fits.map(|scale| nearest_int(inverse * scale).min(127) as i8);
+        let codes = cast(recoded(x, codes, scale, &scales, HALF));
+        Self {
+            low: pack_nibbles(&codes, 128),
+            high: pack_crumbs(&codes.map(|code| code >> 4)),
+            scales,
+            scale,
+        }
     }
 }
 

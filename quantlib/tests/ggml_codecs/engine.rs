@@ -1,7 +1,7 @@
 //! The two implementations behind one trait: ours, and ggml's own library where it is found.
 
 use libloading::Library;
-use quantlib::{CodecOptions, DType};
+use quantlib::{CodecOptions, DType, Isa};
 use std::ffi::{c_int, c_void};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,15 @@ pub(crate) trait Engine {
     fn decode(&self, dtype: DType, data: &[u8]) -> Vec<f32>;
 }
 
-/// This crate, through its public functions.
-pub(crate) struct Ours;
+/// This crate, through its public functions, with one instruction set.
+pub(crate) struct Ours(pub(crate) Isa);
 
 impl Engine for Ours {
     fn encode(&self, dtype: DType, x: &[f32], cols: usize, importance: Option<&[f32]>) -> Vec<u8> {
         let mut out = vec![0xA5; x.len() / dtype.block_len() * dtype.block_bytes()];
         let mut options = CodecOptions::default();
         options.threads = 1;
+        options.isa = Some(self.0);
         quantlib::quantize_into(x.into(), cols, dtype, importance, &options, &mut out).unwrap();
         out
     }

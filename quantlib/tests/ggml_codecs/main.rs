@@ -10,8 +10,10 @@ mod golden;
 
 use data::{Distribution, EXTREME_WEIGHTS, IMPORTANCE, Random, WEIGHTS};
 use engine::{Engine, Ggml, Ours};
-use quantlib::DType;
+use quantlib::{DType, Isa};
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Once;
 
 /// Group → (case, bytes) in a fixed order.
 type Outputs = BTreeMap<String, Vec<(String, Vec<u8>)>>;
@@ -22,11 +24,30 @@ fn follows_ggml(dtype: DType) {
         let ggml = Ggml::find().expect("only ggml itself can regenerate golden hashes");
         return golden::write(dtype, &outputs(dtype, ggml));
     }
-    let ours = outputs(dtype, &Ours);
-    if let Some(ggml) = Ggml::find() {
-        compare(dtype, &ours, &outputs(dtype, ggml));
+    let theirs = Ggml::find().map(|ggml| outputs(dtype, ggml));
+    for isa in available_isas() {
+        let ours = outputs(dtype, &Ours(isa));
+        if let Some(theirs) = &theirs {
+            compare(&format!("{dtype}, {isa}"), dtype, &ours, theirs);
+        }
+        golden::check(dtype, &ours);
     }
-    golden::check(dtype, &ours);
+}
+
+/// The instruction sets of this machine; says on standard error, once, which are left out.
+fn available_isas() -> impl Iterator<Item = Isa> {
+    static SAY: Once = Once::new();
+    SAY.call_once(|| {
+        for isa in Isa::ALL.iter().filter(|isa| !isa.is_available()) {
+            // Not eprintln!, which the test runner swallows.
+            writeln!(
+                std::io::stderr(),
+                "ggml codecs: {isa} SKIPPED, not on this CPU"
+            )
+            .ok();
+        }
+    });
+    Isa::ALL.iter().copied().filter(|isa| isa.is_available())
 }
 
 /// Runs every case of a type.
@@ -137,7 +158,7 @@ fn comparable_bits(dtype: DType, y: f32) -> u32 {
 }
 
 /// Panics with the first differing block of every case that differs.
-fn compare(dtype: DType, ours: &Outputs, ggml: &Outputs) {
+fn compare(what: &str, dtype: DType, ours: &Outputs, ggml: &Outputs) {
     let mut differences = Vec::new();
     for (name, group) in ours {
         for ((case, ours), (_, ggml)) in group.iter().zip(&ggml[name]) {
@@ -148,7 +169,7 @@ fn compare(dtype: DType, ours: &Outputs, ggml: &Outputs) {
     }
     assert!(
         differences.is_empty(),
-        "{dtype}: {} cases differ from ggml\n{}",
+        "{what}: {} cases differ from ggml\n{}",
         differences.len(),
         differences.join("\n")
     );

@@ -1,0 +1,78 @@
+//! What Q3_K and Q6_K share in lanes.
+
+use super::symmetric::{fit_symmetric, fit_symmetric_by_moves, symmetric_codes};
+use crate::block::search::{self, FoundCodes};
+use crate::simd::{Lanes, MAX_LANES};
+
+/// A vector for each of 16 groups.
+type Groups<L> = [<L as Lanes>::F; 16];
+
+/// The 16 groups of 16 elements of the block in each lane.
+#[inline(always)]
+pub(in crate::block) fn load_groups<L: Lanes>(
+    l: L,
+    rows: &[&[f32; 256]; MAX_LANES],
+) -> [Groups<L>; 16] {
+    let mut groups = [[l.splat(0.0); 16]; 16];
+    for g in 0..16 {
+        groups[g] = l.load(rows, g * 16);
+    }
+    groups
+}
+
+/// The scales of all groups, and what [`CodesAgain`] makes their codes from.
+#[inline(always)]
+pub(in crate::block) fn fit_groups<L: Lanes>(
+    l: L,
+    x: &[Groups<L>; 16],
+    weights: &[Groups<L>; 16],
+    half: i32,
+) -> (Groups<L>, Groups<L>) {
+    let [mut scales, mut inverses] = [[l.splat(0.0); 16]; 2];
+    for g in 0..16 {
+        let fit = fit_symmetric::<L, 16, false>(l, &x[g], &weights[g], half);
+        (scales[g], inverses[g]) = (fit.scale, fit.inverse);
+    }
+    (scales, inverses)
+}
+
+/// The scales of all groups, by moves of single codes.
+#[inline(always)]
+pub(in crate::block) fn fit_groups_by_moves<L: Lanes>(
+    l: L,
+    x: &[Groups<L>; 16],
+    half: i32,
+) -> Groups<L> {
+    let mut scales = [l.splat(0.0); 16];
+    for g in 0..16 {
+        scales[g] = fit_symmetric_by_moves(l, &x[g], half);
+    }
+    scales
+}
+
+/// The codes of the searches, computed again from the inverse scales that won: few are ever needed.
+pub(in crate::block) struct CodesAgain<'a> {
+    pub(in crate::block) x: &'a [[f32; 16]; 16],
+    pub(in crate::block) inverses: [f32; 16],
+    pub(in crate::block) half: i32,
+}
+
+impl FoundCodes<16> for CodesAgain<'_> {
+    #[inline(always)]
+    fn of_group(&self, group: usize) -> [u8; 16] {
+        symmetric_codes(&self.x[group], self.inverses[group], self.half)
+    }
+}
+
+/// The codes of the searches by moves, searched again: few are ever needed.
+pub(in crate::block) struct MovesAgain<'a> {
+    pub(in crate::block) x: &'a [[f32; 16]; 16],
+    pub(in crate::block) half: i32,
+}
+
+impl FoundCodes<16> for MovesAgain<'_> {
+    #[inline(always)]
+    fn of_group(&self, group: usize) -> [u8; 16] {
+        search::fit_symmetric_by_moves(&self.x[group], self.half).codes
+    }
+}

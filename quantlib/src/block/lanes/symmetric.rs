@@ -1,0 +1,140 @@
+//! The searches for a scale without a minimum, in lanes.
+
+use super::number::{extreme, nearest_int, round_clamped};
+use crate::block::search::ZERO_GROUP;
+use crate::simd::Lanes;
+
+/// What the scalar `fit_symmetric` returns, for a group in each lane; instead of the codes, what
+/// [`symmetric_codes`] makes them from.
+pub(in crate::block) struct SymmetricFit<L: Lanes> {
+    pub(in crate::block) scale: L::F,
+    /// NaN for groups that count as zeros.
+    pub(in crate::block) inverse: L::F,
+}
+
+/// The codes of a scalar `fit_symmetric` that found this inverse scale.
+#[inline(always)]
+pub(in crate::block) fn symmetric_codes<const LEN: usize>(
+    x: &[f32; LEN],
+    inverse: f32,
+    half: i32,
+) -> [u8; LEN] {
+    use crate::block::number::nearest_int;
+    if inverse.is_nan() {
+        return [0; LEN];
+    }
+    x.map(|x| (nearest_int(inverse * x).clamp(-half, half - 1) + half) as u8)
+}
+
+/// The scalar `fit_symmetric` in every lane. Must be `EXACT` unless all `x` are finite: an inverse
+/// scale takes the farthest element to `half` + 1 at most, where rounding never wraps around.
+#[inline(always)]
+pub(in crate::block) fn fit_symmetric<L: Lanes, const LEN: usize, const EXACT: bool>(
+    l: L,
+    x: &[L::F; LEN],
+    weights: &[L::F; LEN],
+    half: i32,
+) -> SymmetricFit<L> {
+    let zero = l.splat(0.0);
+    let farthest = extreme(l, x);
+    let none = l.lt(l.abs(farthest), l.splat(ZERO_GROUP));
+    // Any number that lets nothing overflow: the results of these lanes are thrown away.
+    let farthest = l.select(none, l.splat(1.0), farthest);
+    let mut weighted = *x;
+    for i in 0..LEN {
+        weighted[i] = l.mul(weights[i], x[i]);
+    }
+    let mut best_inverse = l.div(l.splat(-half as f32), farthest);
+    let (lx, l2) = sums::<L, LEN, EXACT>(l, x, weights, &weighted, half, best_inverse);
+    let mut scale = l.select(l.eq(l2, zero), zero, l.div(lx, l2));
+    let mut best = l.mul(scale, lx);
+    for i in -9..=9 {
+        if i == 0 {
+            continue;
+        }
+        let inverse = l.div(l.splat(-(half as f32 + 0.1 * i as f32)), farthest);
+        let (lx, l2) = sums::<L, LEN, EXACT>(l, x, weights, &weighted, half, inverse);
+        let higher = l.lt(l.mul(best, l2), l.mul(lx, lx));
+        let better = l.and(l.lt(zero, l2), higher);
+        let new_scale = l.div(lx, l2);
+        best_inverse = l.select(better, inverse, best_inverse);
+        scale = l.select(better, new_scale, scale);
+        best = l.select(better, l.mul(new_scale, lx), best);
+    }
+    SymmetricFit {
+        scale: l.select(none, zero, scale),
+        inverse: l.select(none, l.splat(f32::NAN), best_inverse),
+    }
+}
+
+/// The sums of weight · code · x and of weight · code².
+#[inline(always)]
+fn sums<L: Lanes, const LEN: usize, const EXACT: bool>(
+    l: L,
+    x: &[L::F; LEN],
+    weights: &[L::F; LEN],
+    weighted: &[L::F; LEN],
+    half: i32,
+    inverse: L::F,
+) -> (L::F, L::F) {
+    let [mut lx, mut l2] = [l.splat(0.0); 2];
+    for i in 0..LEN {
+        let code = round_clamped::<L, EXACT>(l, l.mul(inverse, x[i]), -half, half - 1);
+        lx = l.add(lx, l.mul(weighted[i], code));
+        l2 = l.add(l2, l.mul(l.mul(weights[i], code), code));
+    }
+    (lx, l2)
+}
+
+/// The scale that the scalar `fit_symmetric_by_moves` finds, in every lane. All `x` must be finite.
+#[inline(always)]
+pub(super) fn fit_symmetric_by_moves<L: Lanes, const LEN: usize>(
+    l: L,
+    x: &[L::F; LEN],
+    half: i32,
+) -> L::F {
+    let zero = l.splat(0.0);
+    let farthest = extreme(l, x);
+    let none = l.lt(l.abs(farthest), l.splat(ZERO_GROUP));
+    let farthest = l.select(none, l.splat(1.0), farthest);
+    let inverse = l.div(l.splat(-half as f32), farthest);
+    let [mut weights, mut weighted, mut codes] = [[zero; LEN]; 3];
+    let [mut sum_lx, mut sum_l2] = [zero; 2];
+    for i in 0..LEN {
+        weights[i] = l.mul(x[i], x[i]);
+        weighted[i] = l.mul(weights[i], x[i]);
+        let code = round_clamped::<L, false>(l, l.mul(inverse, x[i]), -half, half - 1);
+        codes[i] = code;
+        sum_lx = l.add(sum_lx, l.mul(weighted[i], code));
+        sum_l2 = l.add(sum_l2, l.mul(l.mul(weights[i], code), code));
+    }
+    for _ in 0..5 {
+        // A lane that moved nothing in one round moves nothing in the next.
+        let mut moved = l.lt(zero, zero);
+        for i in 0..LEN {
+            let old = codes[i];
+            let lx = l.sub(sum_lx, l.mul(weighted[i], old));
+            let l2 = l.sub(sum_l2, l.mul(l.mul(weights[i], old), old));
+            let target = l.div(l.mul(x[i], l2), lx);
+            let new = l.to_float(l.max_i(
+                l.min_i(nearest_int(l, target), l.splat_i(half - 1)),
+                l.splat_i(-half),
+            ));
+            let other = l.and(l.lt(zero, lx), l.not(l.eq(new, old)));
+            let lx = l.add(lx, l.mul(weighted[i], new));
+            let l2 = l.add(l2, l.mul(l.mul(weights[i], new), new));
+            let before = l.mul(l.mul(sum_lx, sum_lx), l2);
+            let better = l.lt(before, l.mul(l.mul(lx, lx), sum_l2));
+            let moves = l.and(other, l.and(l.lt(zero, l2), better));
+            codes[i] = l.select(moves, new, old);
+            sum_lx = l.select(moves, lx, sum_lx);
+            sum_l2 = l.select(moves, l2, sum_l2);
+            moved = l.or(moved, moves);
+        }
+        if !l.any(moved) {
+            break;
+        }
+    }
+    let scale = l.select(l.lt(zero, sum_l2), l.div(sum_lx, sum_l2), zero);
+    l.select(none, zero, scale)
+}

@@ -1,0 +1,97 @@
+//! What every set of lanes can do.
+
+/// The most lanes that any implementation has.
+pub(crate) const MAX_LANES: usize = 32;
+
+/// `N` floats (or integers) that go through the same operations side by side.
+///
+/// A value of the type is the proof that the CPU has the instructions: it comes from
+/// [`Isa::run`](super::Isa::run) only. Every operation is one IEEE single-precision operation a lane,
+/// never fused, so each lane computes what scalar code would. All methods, and all functions that
+/// are generic over lanes, are `#[inline(always)]`: what is not inlined into the entry point is
+/// compiled for the baseline CPU, and is right but many times slower.
+pub(crate) trait Lanes: Copy {
+    /// Floats.
+    type F: Copy;
+    /// 32-bit integers.
+    type I: Copy;
+    /// Truth values.
+    type M: Copy;
+
+    /// The number of lanes, at most [`MAX_LANES`].
+    const N: usize;
+
+    fn splat(self, x: f32) -> Self::F;
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sqrt(self, a: Self::F) -> Self::F;
+    fn abs(self, a: Self::F) -> Self::F;
+    fn neg(self, a: Self::F) -> Self::F;
+    /// `if a > b { a } else { b }`: the operands' order matters for zeros of both signs and NaNs.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a < b { a } else { b }`.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a < b`, false for NaNs, as are the other comparisons.
+    fn lt(self, a: Self::F, b: Self::F) -> Self::M;
+    fn le(self, a: Self::F, b: Self::F) -> Self::M;
+    fn eq(self, a: Self::F, b: Self::F) -> Self::M;
+
+    fn and(self, a: Self::M, b: Self::M) -> Self::M;
+    fn or(self, a: Self::M, b: Self::M) -> Self::M;
+    fn not(self, a: Self::M) -> Self::M;
+    fn any(self, a: Self::M) -> bool;
+    fn all(self, a: Self::M) -> bool;
+    /// `if mask { a } else { b }`.
+    fn select(self, mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
+    fn select_i(self, mask: Self::M, a: Self::I, b: Self::I) -> Self::I;
+
+    fn splat_i(self, x: i32) -> Self::I;
+    fn sub_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn min_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn max_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn and_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn eq_i(self, a: Self::I, b: Self::I) -> Self::M;
+
+    /// The bit patterns.
+    fn bits(self, a: Self::F) -> Self::I;
+    /// The floats with these bit patterns.
+    fn with_bits(self, a: Self::I) -> Self::F;
+    /// The integers as floats.
+    fn to_float(self, a: Self::I) -> Self::F;
+
+    /// Elements `16 * chunk..16 * (chunk + 1)` of `N` rows, transposed: each row in a lane.
+    fn load_16<const LEN: usize>(self, rows: &[&[f32; LEN]], chunk: usize) -> [Self::F; 16];
+
+    /// Writes the lanes to the first `N` places.
+    #[inline(always)]
+    fn store(self, a: Self::F, to: &mut [f32; MAX_LANES]) {
+        self.store_at(a, &mut to[..Self::N]);
+    }
+
+    /// As [`store`](Self::store).
+    #[inline(always)]
+    fn store_i(self, a: Self::I, to: &mut [i32; MAX_LANES]) {
+        self.store_i_at(a, &mut to[..Self::N]);
+    }
+
+    /// Writes the lanes to `to`, whose length is `N`.
+    fn store_at(self, a: Self::F, to: &mut [f32]);
+    fn store_i_at(self, a: Self::I, to: &mut [i32]);
+
+    /// The `PART` elements from `first` on, a multiple of 16, of `N` rows: each row in a lane.
+    #[inline(always)]
+    fn load<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> [Self::F; PART] {
+        const { assert!(PART.is_multiple_of(16) && Self::N <= MAX_LANES) };
+        let mut part = [self.splat(0.0); PART];
+        for (i, chunk) in part.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            *chunk = self.load_16(rows, first / 16 + i);
+        }
+        part
+    }
+}

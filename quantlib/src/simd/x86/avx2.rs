@@ -1,0 +1,128 @@
+//! AVX2: 8 lanes.
+
+use super::intrinsics;
+use crate::simd::Kernel;
+use crate::simd::double::Double;
+use crate::simd::lanes::Lanes;
+use core::arch::x86_64::*;
+
+/// The proof that the CPU has AVX2, FMA and F16C, which came together.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// `None` if the CPU lacks them.
+    pub(crate) fn detect() -> Option<Self> {
+        let all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        all.then_some(Self(()))
+    }
+
+    /// Runs a kernel with as many lanes as are fastest.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn entry<K: Kernel>(lanes: Avx2, kernel: K) {
+            kernel.run(Double(lanes));
+        }
+        // SAFETY: `self` exists, so the CPU has these features.
+        unsafe { entry(self, kernel) }
+    }
+}
+
+impl Lanes for Avx2 {
+    type F = __m256;
+    type I = __m256i;
+    type M = __m256;
+
+    const N: usize = 8;
+
+    intrinsics! {
+        fn splat(x: f32) -> __m256, _mm256_set1_ps(x);
+        fn add(a: __m256, b: __m256) -> __m256, _mm256_add_ps(a, b);
+        fn sub(a: __m256, b: __m256) -> __m256, _mm256_sub_ps(a, b);
+        fn mul(a: __m256, b: __m256) -> __m256, _mm256_mul_ps(a, b);
+        fn div(a: __m256, b: __m256) -> __m256, _mm256_div_ps(a, b);
+        fn sqrt(a: __m256) -> __m256, _mm256_sqrt_ps(a);
+        fn abs(a: __m256) -> __m256, _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+        fn neg(a: __m256) -> __m256, _mm256_xor_ps(_mm256_set1_ps(-0.0), a);
+        fn max(a: __m256, b: __m256) -> __m256, _mm256_max_ps(a, b);
+        fn min(a: __m256, b: __m256) -> __m256, _mm256_min_ps(a, b);
+        fn lt(a: __m256, b: __m256) -> __m256, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+        fn le(a: __m256, b: __m256) -> __m256, _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
+        fn eq(a: __m256, b: __m256) -> __m256, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b);
+        fn and(a: __m256, b: __m256) -> __m256, _mm256_and_ps(a, b);
+        fn or(a: __m256, b: __m256) -> __m256, _mm256_or_ps(a, b);
+        fn not(a: __m256) -> __m256, _mm256_xor_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(-1)));
+        fn any(a: __m256) -> bool, _mm256_movemask_ps(a) != 0;
+        fn all(a: __m256) -> bool, _mm256_movemask_ps(a) == 0xff;
+        fn select(mask: __m256, a: __m256, b: __m256) -> __m256, _mm256_blendv_ps(b, a, mask);
+        fn select_i(mask: __m256, a: __m256i, b: __m256i) -> __m256i, _mm256_blendv_epi8(b, a, _mm256_castps_si256(mask));
+        fn splat_i(x: i32) -> __m256i, _mm256_set1_epi32(x);
+        fn sub_i(a: __m256i, b: __m256i) -> __m256i, _mm256_sub_epi32(a, b);
+        fn min_i(a: __m256i, b: __m256i) -> __m256i, _mm256_min_epi32(a, b);
+        fn max_i(a: __m256i, b: __m256i) -> __m256i, _mm256_max_epi32(a, b);
+        fn and_i(a: __m256i, b: __m256i) -> __m256i, _mm256_and_si256(a, b);
+        fn eq_i(a: __m256i, b: __m256i) -> __m256, _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
+        fn bits(a: __m256) -> __m256i, _mm256_castps_si256(a);
+        fn with_bits(a: __m256i) -> __m256, _mm256_castsi256_ps(a);
+        fn to_float(a: __m256i) -> __m256, _mm256_cvtepi32_ps(a);
+    }
+
+    #[inline(always)]
+    fn load_16<const LEN: usize>(self, rows: &[&[f32; LEN]], chunk: usize) -> [__m256; 16] {
+        let mut columns = [self.splat(0.0); 16];
+        for (half, columns) in columns.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let mut square = [self.splat(0.0); 8];
+            for (vector, row) in square.iter_mut().zip(&rows[..8]) {
+                let part: &[f32; 8] = &row.as_chunks().0[2 * chunk + half];
+                // SAFETY: `part` has 8 floats; the load needs no alignment.
+                *vector = unsafe { _mm256_loadu_ps(part.as_ptr()) };
+            }
+            // SAFETY: `self` exists, so the CPU has AVX2.
+            *columns = unsafe { transpose(square) };
+        }
+        columns
+    }
+
+    #[inline(always)]
+    fn store_at(self, a: __m256, to: &mut [f32]) {
+        assert!(to.len() == 8);
+        // SAFETY: `to` has room for 8 floats; the store needs no alignment.
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), a) };
+    }
+
+    #[inline(always)]
+    fn store_i_at(self, a: __m256i, to: &mut [i32]) {
+        assert!(to.len() == 8);
+        // SAFETY: `to` has room for 8 integers; the store needs no alignment.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), a) };
+    }
+}
+
+/// Rows to columns: pairs, then quarters, then halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose(rows: [__m256; 8]) -> [__m256; 8] {
+    let mut quarters = rows;
+    for i in 0..2 {
+        let (a, b, c, d) = (
+            rows[4 * i],
+            rows[4 * i + 1],
+            rows[4 * i + 2],
+            rows[4 * i + 3],
+        );
+        let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+        quarters[4 * i] = _mm256_shuffle_ps::<0x44>(ab_low, cd_low);
+        quarters[4 * i + 1] = _mm256_shuffle_ps::<0xee>(ab_low, cd_low);
+        quarters[4 * i + 2] = _mm256_shuffle_ps::<0x44>(ab_high, cd_high);
+        quarters[4 * i + 3] = _mm256_shuffle_ps::<0xee>(ab_high, cd_high);
+    }
+    let mut columns = rows;
+    for k in 0..4 {
+        columns[k] = _mm256_permute2f128_ps::<0x20>(quarters[k], quarters[4 + k]);
+        columns[4 + k] = _mm256_permute2f128_ps::<0x31>(quarters[k], quarters[4 + k]);
+    }
+    columns
+}

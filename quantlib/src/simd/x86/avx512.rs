@@ -1,0 +1,158 @@
+//! AVX-512: 16 lanes.
+
+use super::intrinsics;
+use crate::simd::Kernel;
+use crate::simd::double::Double;
+use crate::simd::lanes::Lanes;
+use core::arch::x86_64::*;
+
+/// The proof that the CPU has AVX-512 F, BW, DQ and VL, and what AVX2 stands for here.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// `None` if the CPU lacks them.
+    pub(crate) fn detect() -> Option<Self> {
+        let all = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        (all && super::Avx2::detect().is_some()).then_some(Self(()))
+    }
+
+    /// Runs a kernel with as many lanes as are fastest.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+        fn entry<K: Kernel>(lanes: Avx512, kernel: K) {
+            kernel.run(Double(lanes));
+        }
+        // SAFETY: `self` exists, so the CPU has these features.
+        unsafe { entry(self, kernel) }
+    }
+}
+
+impl Lanes for Avx512 {
+    type F = __m512;
+    type I = __m512i;
+    type M = __mmask16;
+
+    const N: usize = 16;
+
+    intrinsics! {
+        fn splat(x: f32) -> __m512, _mm512_set1_ps(x);
+        fn add(a: __m512, b: __m512) -> __m512, _mm512_add_ps(a, b);
+        fn sub(a: __m512, b: __m512) -> __m512, _mm512_sub_ps(a, b);
+        fn mul(a: __m512, b: __m512) -> __m512, _mm512_mul_ps(a, b);
+        fn div(a: __m512, b: __m512) -> __m512, _mm512_div_ps(a, b);
+        fn sqrt(a: __m512) -> __m512, _mm512_sqrt_ps(a);
+        fn abs(a: __m512) -> __m512, _mm512_abs_ps(a);
+        fn neg(a: __m512) -> __m512, _mm512_xor_ps(_mm512_set1_ps(-0.0), a);
+        fn max(a: __m512, b: __m512) -> __m512, _mm512_max_ps(a, b);
+        fn min(a: __m512, b: __m512) -> __m512, _mm512_min_ps(a, b);
+        fn lt(a: __m512, b: __m512) -> __mmask16, _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        fn le(a: __m512, b: __m512) -> __mmask16, _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+        fn eq(a: __m512, b: __m512) -> __mmask16, _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b);
+        fn select(mask: __mmask16, a: __m512, b: __m512) -> __m512, _mm512_mask_blend_ps(mask, b, a);
+        fn select_i(mask: __mmask16, a: __m512i, b: __m512i) -> __m512i, _mm512_mask_blend_epi32(mask, b, a);
+        fn splat_i(x: i32) -> __m512i, _mm512_set1_epi32(x);
+        fn sub_i(a: __m512i, b: __m512i) -> __m512i, _mm512_sub_epi32(a, b);
+        fn min_i(a: __m512i, b: __m512i) -> __m512i, _mm512_min_epi32(a, b);
+        fn max_i(a: __m512i, b: __m512i) -> __m512i, _mm512_max_epi32(a, b);
+        fn and_i(a: __m512i, b: __m512i) -> __m512i, _mm512_and_si512(a, b);
+        fn eq_i(a: __m512i, b: __m512i) -> __mmask16, _mm512_cmpeq_epi32_mask(a, b);
+        fn bits(a: __m512) -> __m512i, _mm512_castps_si512(a);
+        fn with_bits(a: __m512i) -> __m512, _mm512_castsi512_ps(a);
+        fn to_float(a: __m512i) -> __m512, _mm512_cvtepi32_ps(a);
+    }
+
+    #[inline(always)]
+    fn and(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & b
+    }
+
+    #[inline(always)]
+    fn or(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+
+    #[inline(always)]
+    fn not(self, a: __mmask16) -> __mmask16 {
+        !a
+    }
+
+    #[inline(always)]
+    fn any(self, a: __mmask16) -> bool {
+        a != 0
+    }
+
+    #[inline(always)]
+    fn all(self, a: __mmask16) -> bool {
+        a == u16::MAX
+    }
+
+    #[inline(always)]
+    fn load_16<const LEN: usize>(self, rows: &[&[f32; LEN]], chunk: usize) -> [__m512; 16] {
+        let mut square = [self.splat(0.0); 16];
+        for (vector, row) in square.iter_mut().zip(&rows[..16]) {
+            let part: &[f32; 16] = &row.as_chunks().0[chunk];
+            // SAFETY: `part` has 16 floats; the load needs no alignment.
+            *vector = unsafe { _mm512_loadu_ps(part.as_ptr()) };
+        }
+        // SAFETY: `self` exists, so the CPU has AVX-512 F.
+        unsafe { transpose(square) }
+    }
+
+    #[inline(always)]
+    fn store_at(self, a: __m512, to: &mut [f32]) {
+        assert!(to.len() == 16);
+        // SAFETY: `to` has room for 16 floats; the store needs no alignment.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), a) };
+    }
+
+    #[inline(always)]
+    fn store_i_at(self, a: __m512i, to: &mut [i32]) {
+        assert!(to.len() == 16);
+        // SAFETY: `to` has room for 16 integers; the store needs no alignment.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), a) };
+    }
+}
+
+/// Rows to columns: 4 by 4 inside each 128 bits, then the 128-bit parts among the vectors.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose(rows: [__m512; 16]) -> [__m512; 16] {
+    // Vector 4 i + k: in part q, column 4 q + k of rows 4 i to 4 i + 3.
+    let mut parts = rows;
+    for i in 0..4 {
+        let (a, b, c, d) = (
+            rows[4 * i],
+            rows[4 * i + 1],
+            rows[4 * i + 2],
+            rows[4 * i + 3],
+        );
+        let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+        let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+        parts[4 * i] = _mm512_shuffle_ps::<0x44>(ab_low, cd_low);
+        parts[4 * i + 1] = _mm512_shuffle_ps::<0xee>(ab_low, cd_low);
+        parts[4 * i + 2] = _mm512_shuffle_ps::<0x44>(ab_high, cd_high);
+        parts[4 * i + 3] = _mm512_shuffle_ps::<0xee>(ab_high, cd_high);
+    }
+    let mut columns = rows;
+    for k in 0..4 {
+        let (a, b, c, d) = (parts[k], parts[4 + k], parts[8 + k], parts[12 + k]);
+        // Parts 0 and 2 of both operands, parts 1 and 3 of both.
+        let (ab_even, ab_odd) = (
+            _mm512_shuffle_f32x4::<0x88>(a, b),
+            _mm512_shuffle_f32x4::<0xdd>(a, b),
+        );
+        let (cd_even, cd_odd) = (
+            _mm512_shuffle_f32x4::<0x88>(c, d),
+            _mm512_shuffle_f32x4::<0xdd>(c, d),
+        );
+        columns[k] = _mm512_shuffle_f32x4::<0x88>(ab_even, cd_even);
+        columns[4 + k] = _mm512_shuffle_f32x4::<0x88>(ab_odd, cd_odd);
+        columns[8 + k] = _mm512_shuffle_f32x4::<0xdd>(ab_even, cd_even);
+        columns[12 + k] = _mm512_shuffle_f32x4::<0xdd>(ab_odd, cd_odd);
+    }
+    columns
+}

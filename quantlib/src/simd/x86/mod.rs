@@ -1,0 +1,19 @@
+//! Lanes of x86-64: AVX2 and AVX-512. What is not here is not possible with them alone.
+
+mod avx2;
+mod avx512;
+
+pub(super) use avx2::Avx2;
+pub(super) use avx512::Avx512;
+
+/// Methods of one intrinsic each (or few). `$proof` says why they may be used.
+macro_rules! intrinsics {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty, $body:expr;)*) => {
+        $(#[inline(always)]
+        fn $name(self, $($arg: $type),*) -> $result {
+            // SAFETY: `self` exists, so the CPU has the instructions; no memory is accessed.
+            unsafe { $body }
+        })*
+    };
+}
+use intrinsics;

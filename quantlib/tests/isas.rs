@@ -1,0 +1,129 @@
+//! Every instruction set of this machine against the scalar reference, where `ggml_codecs` does not
+//! look: every number of blocks around the lanes, rows that cross tiles, and any bits that are floats.
+
+use proptest::prelude::*;
+use quantlib::{CodecOptions, DType, ErrorKind, Isa};
+
+/// The types whose encoders use lanes.
+const TYPES: &[DType] = &[DType::Q2K, DType::Q3K, DType::Q4K, DType::Q5K, DType::Q6K];
+const BLOCK: usize = 256;
+
+fn encode(isa: Isa, dtype: DType, x: &[f32], cols: usize, importance: Option<&[f32]>) -> Vec<u8> {
+    let mut options = CodecOptions::default();
+    options.threads = 1;
+    options.isa = Some(isa);
+    let mut out = vec![0xa5; x.len() / BLOCK * dtype.block_bytes()];
+    quantlib::quantize_into(x.into(), cols, dtype, importance, &options, &mut out).unwrap();
+    out
+}
+
+/// Those to compare with the reference.
+fn fast_isas() -> impl Iterator<Item = Isa> {
+    let all = Isa::ALL.iter().copied();
+    all.filter(|isa| *isa != Isa::Scalar && isa.is_available())
+}
+
+fn check(x: &[f32], cols: usize, importance: &[f32]) {
+    for &dtype in TYPES {
+        for importance in [None, Some(importance)] {
+            let expected = encode(Isa::Scalar, dtype, x, cols, importance);
+            for isa in fast_isas() {
+                let ours = encode(isa, dtype, x, cols, importance);
+                let bytes = dtype.block_bytes();
+                let mut blocks = ours.chunks(bytes).zip(expected.chunks(bytes));
+                let differing = blocks.position(|(ours, expected)| ours != expected);
+                let with = importance.is_some();
+                assert_eq!(differing, None, "{dtype} on {isa}, importance: {with}");
+            }
+        }
+    }
+}
+
+/// Values from -1 to 1 in no obvious order, and some larger ones.
+fn weights(len: usize) -> Vec<f32> {
+    let value = |i: usize| ((i * i * 7 + i * 13) % 20_011) as f32 / 10_005.5 - 1.0;
+    let weight = |i: usize| {
+        if i % 89 == 0 {
+            7.0 * value(i)
+        } else {
+            value(i)
+        }
+    };
+    (0..len).map(weight).collect()
+}
+
+fn importance(cols: usize) -> Vec<f32> {
+    (0..cols).map(|i| (i * i % 37) as f32 + 0.25).collect()
+}
+
+#[test]
+fn every_number_of_blocks_is_encoded_alike() {
+    let x = weights(40 * BLOCK);
+    for blocks in 1..=40 {
+        // One row, and rows of one block.
+        let x = &x[..blocks * BLOCK];
+        check(x, blocks * BLOCK, &importance(blocks * BLOCK));
+        check(x, BLOCK, &importance(BLOCK));
+    }
+}
+
+#[test]
+fn rows_may_cross_tiles() {
+    for (rows, per_row) in [(13, 3), (7, 5), (5, 7), (3, 11), (2, 33)] {
+        let x = weights(rows * per_row * BLOCK);
+        check(&x, per_row * BLOCK, &importance(per_row * BLOCK));
+    }
+}
+
+#[test]
+fn the_preferred_one_is_available() {
+    assert!(Isa::preferred().unwrap().is_available());
+    assert!(Isa::Scalar.is_available() && Isa::Portable.is_available());
+}
+
+#[test]
+fn names_are_read_back() {
+    for isa in Isa::ALL {
+        assert_eq!(isa.name().parse::<Isa>().unwrap(), *isa);
+    }
+    let error = "sse9".parse::<Isa>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misuse);
+    assert!(error.to_string().contains("portable"), "{error}");
+}
+
+#[test]
+fn what_the_cpu_lacks_is_unsupported() {
+    for isa in Isa::ALL.iter().filter(|isa| !isa.is_available()) {
+        let mut options = CodecOptions::default();
+        options.isa = Some(*isa);
+        let x = [0.0; BLOCK];
+        let mut out = [0; 144];
+        let error =
+            quantlib::quantize_into(x[..].into(), BLOCK, DType::Q4K, None, &options, &mut out);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported, "{isa}");
+    }
+}
+
+/// Any finite bits, in super-blocks each of which keeps to a range of exponents of its own: were
+/// they all spread over the whole range, one element would decide everything.
+fn super_blocks() -> impl Strategy<Value = Vec<f32>> {
+    let super_block = (0u32..255, 0u32..32).prop_flat_map(|(low, spread)| {
+        prop::collection::vec(
+            (any::<u32>(), low..=(low + spread).min(254)).prop_map(|(bits, exponent)| {
+                f32::from_bits((bits & 0x807f_ffff) | (exponent << 23))
+            }),
+            BLOCK,
+        )
+    });
+    prop::collection::vec(super_block, 1..4).prop_map(|blocks| blocks.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_finite_bits_are_encoded_alike(x in super_blocks(), weights in super_blocks()) {
+        let weights: Vec<f32> = weights.iter().map(|w| w.abs()).collect();
+        check(&x, BLOCK, &weights[..BLOCK]);
+    }
+}
