@@ -43,7 +43,7 @@ fn check(x: &[f32], cols: usize, importance: &[f32]) {
 fn weights(len: usize) -> Vec<f32> {
     let value = |i: usize| ((i * i * 7 + i * 13) % 20_011) as f32 / 10_005.5 - 1.0;
     let weight = |i: usize| {
-        if i % 89 == 0 {
+        if i.is_multiple_of(89) {
             7.0 * value(i)
         } else {
             value(i)
