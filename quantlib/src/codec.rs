@@ -226,6 +226,11 @@ impl<'w> RowEncoder<'w> {
         if !self.dtype.is_quantized() {
             return Ok(x);
         }
+        // All at once, which vectorizes; where it is only matters in the rare case.
+        let all_finite = x.iter().fold(true, |finite, v| finite & v.is_finite());
+        if all_finite {
+            return Ok(x);
+        }
         let Some(at) = x.iter().position(|v| !v.is_finite()) else {
             return Ok(x);
         };

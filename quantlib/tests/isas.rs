@@ -5,14 +5,27 @@ use proptest::prelude::*;
 use quantlib::{CodecOptions, DType, ErrorKind, Isa};
 
 /// The types whose encoders use lanes.
-const TYPES: &[DType] = &[DType::Q2K, DType::Q3K, DType::Q4K, DType::Q5K, DType::Q6K];
+const TYPES: &[DType] = &[
+    DType::Q4_0,
+    DType::Q4_1,
+    DType::Q5_0,
+    DType::Q5_1,
+    DType::Q2K,
+    DType::Q3K,
+    DType::Q4K,
+    DType::Q5K,
+    DType::Q6K,
+    DType::Iq4Nl,
+    DType::Iq4Xs,
+];
+/// Elements of a super-block: a whole number of blocks of every type.
 const BLOCK: usize = 256;
 
 fn encode(isa: Isa, dtype: DType, x: &[f32], cols: usize, importance: Option<&[f32]>) -> Vec<u8> {
     let mut options = CodecOptions::default();
     options.threads = 1;
     options.isa = Some(isa);
-    let mut out = vec![0xa5; x.len() / BLOCK * dtype.block_bytes()];
+    let mut out = vec![0xa5; x.len() / dtype.block_len() * dtype.block_bytes()];
     quantlib::quantize_into(x.into(), cols, dtype, importance, &options, &mut out).unwrap();
     out
 }
@@ -24,7 +37,16 @@ fn fast_isas() -> impl Iterator<Item = Isa> {
 }
 
 fn check(x: &[f32], cols: usize, importance: &[f32]) {
-    for &dtype in TYPES {
+    check_types(TYPES.iter(), x, cols, importance);
+}
+
+fn check_types<'a>(
+    types: impl Iterator<Item = &'a DType>,
+    x: &[f32],
+    cols: usize,
+    importance: &[f32],
+) {
+    for &dtype in types {
         for importance in [None, Some(importance)] {
             let expected = encode(Isa::Scalar, dtype, x, cols, importance);
             for isa in fast_isas() {
@@ -64,6 +86,15 @@ fn every_number_of_blocks_is_encoded_alike() {
         let x = &x[..blocks * BLOCK];
         check(x, blocks * BLOCK, &importance(blocks * BLOCK));
         check(x, BLOCK, &importance(BLOCK));
+    }
+}
+
+#[test]
+fn every_number_of_small_blocks_is_encoded_alike() {
+    let x = weights(70 * 32);
+    for blocks in 1..=70 {
+        let types = TYPES.iter().filter(|dtype| dtype.block_len() == 32);
+        check_types(types, &x[..blocks * 32], 32, &importance(32));
     }
 }
 

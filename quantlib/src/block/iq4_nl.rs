@@ -2,12 +2,17 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
+use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{fit_scale_ref, pack_nearest, unpack_values};
 use super::number::reciprocal;
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::{Isa, Lanes};
 use bytemuck::{Pod, Zeroable};
+
+/// What the sum of squares is multiplied with for the weights.
+const SIGMA2: f32 = 2.0 / 32.0;
 
 /// 32 elements: x = scale · value(code). Byte i has the codes of elements i (low) and i + 16 (high).
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -30,6 +35,42 @@ impl BlockFormat for Iq4Nl {
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, encode_ref);
     }
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 32>(isa, rows, cols, importance, out);
+    }
+}
+
+impl LaneFormat<32> for Iq4Nl {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
+        let x: [L::F; 32] = l.load(&tile.x, 0);
+        let sigma2 = lanes::sigma2(l, &[x], SIGMA2);
+        let weights = match &tile.importance {
+            None => lanes::weigh(l, &x, None, sigma2),
+            Some(w) => lanes::weigh(l, &x, Some(&l.load(w, 0)), sigma2),
+        };
+        let scales = PerLane::of(l, &[lanes::fit_scale(l, &x, &weights)]);
+        for (lane, block) in out.iter_mut().enumerate() {
+            let [scale] = scales.lane(lane);
+            *block = Block::new(tile.x[lane], scale);
+        }
+    }
+}
+
+impl Block {
+    #[inline(always)]
+    fn new(x: &[f32; 32], scale: f32) -> Self {
+        Self {
+            scale: F16::from_f32(scale),
+            codes: pack_nearest(x, reciprocal(scale)),
+        }
+    }
 }
 
 fn decode_ref(block: &Block, y: &mut [f32; 32]) {
@@ -38,8 +79,6 @@ fn decode_ref(block: &Block, y: &mut [f32; 32]) {
 }
 
 fn encode_ref(x: &[f32; 32], importance: Option<&[f32; 32]>, block: &mut Block) {
-    let weights = weigh(x, importance, sum_squares(x) * (2.0 / 32.0));
-    let scale = fit_scale_ref(x, &weights);
-    block.scale = F16::from_f32(scale);
-    block.codes = pack_nearest(x, reciprocal(scale));
+    let weights = weigh(x, importance, sum_squares(x) * SIGMA2);
+    *block = Block::new(x, fit_scale_ref(x, &weights));
 }

@@ -2,13 +2,18 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
+use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{fit_scale_ref, pack_nearest, unpack_values};
 use super::number::{extreme, nearest_int, reciprocal};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::{Isa, Lanes};
 use bytemuck::{Pod, Zeroable};
+
+/// What the sum of squares is multiplied with for the weights.
+const SIGMA2: f32 = 2.0 / 256.0;
 
 /// 8 groups of 32 elements: x = scale · (group scale - 32) · value(code).
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -36,6 +41,61 @@ impl BlockFormat for Iq4Xs {
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, encode_ref);
     }
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
+}
+
+impl LaneFormat<256> for Iq4Xs {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        let mut x = [[l.splat(0.0); 32]; 8];
+        for (g, x) in x.iter_mut().enumerate() {
+            *x = l.load(&tile.x, g * 32);
+        }
+        let sigma2 = lanes::sigma2(l, &x, SIGMA2);
+        let mut scales = [l.splat(0.0); 8];
+        for g in 0..8 {
+            let weights = match &tile.importance {
+                None => lanes::weigh(l, &x[g], None, sigma2),
+                Some(w) => lanes::weigh(l, &x[g], Some(&l.load(w, g * 32)), sigma2),
+            };
+            scales[g] = lanes::fit_scale(l, &x[g], &weights);
+        }
+        let scales = PerLane::of(l, &scales);
+        for (lane, block) in out.iter_mut().enumerate() {
+            *block = Block::new(tile.x[lane], &scales.lane(lane));
+        }
+    }
+}
+
+impl Block {
+    #[inline(always)]
+    fn new(x: &[f32; 256], scales: &[f32; 8]) -> Self {
+        let (x, _) = x.as_chunks::<32>();
+        // The group scale furthest from zero becomes -32, the end with the larger magnitude.
+        let scale = -extreme(scales) / 32.0;
+        let inverse = reciprocal(scale);
+        let codes = scales.map(|s| (nearest_int(inverse * s).clamp(-32, 31) + 32) as u8);
+        let high = codes.iter().rev().map(|code| u16::from(code >> 4));
+        let mut block = Self {
+            scale: F16::from_f32(scale),
+            scales_high: high.fold(0, |high, code| (high << 2) | code).to_le_bytes(),
+            scales_low: pack_nibbles(&codes, 2),
+            codes: [[0; 16]; 8],
+        };
+        for (g, x) in x.iter().enumerate() {
+            let scale = scale * (i32::from(codes[g]) - 32) as f32;
+            block.codes[g] = pack_nearest(x, reciprocal(scale));
+        }
+        block
+    }
 }
 
 fn decode_ref(block: &Block, y: &mut [f32; 256]) {
@@ -50,24 +110,13 @@ fn decode_ref(block: &Block, y: &mut [f32; 256]) {
     }
 }
 
-fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
-    let sigma2 = sum_squares(x) * (2.0 / 256.0);
-    let (x, _) = x.as_chunks::<32>();
+fn encode_ref(whole: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    let sigma2 = sum_squares(whole) * SIGMA2;
+    let (x, _) = whole.as_chunks::<32>();
     let importance = importance.map(|w| w.as_chunks().0);
     let scales: [f32; 8] = std::array::from_fn(|g| {
         let weights = weigh(&x[g], importance.map(|w| &w[g]), sigma2);
         fit_scale_ref(&x[g], &weights)
     });
-    // The group scale furthest from zero becomes -32, the end with the larger magnitude.
-    let scale = -extreme(&scales) / 32.0;
-    let inverse = reciprocal(scale);
-    block.scale = F16::from_f32(scale);
-    let codes = scales.map(|s| (nearest_int(inverse * s).clamp(-32, 31) + 32) as u8);
-    for (g, x) in x.iter().enumerate() {
-        let scale = scale * (i32::from(codes[g]) - 32) as f32;
-        block.codes[g] = pack_nearest(x, reciprocal(scale));
-    }
-    block.scales_low = pack_nibbles(&codes, 2);
-    let high = codes.iter().rev().map(|code| u16::from(code >> 4));
-    block.scales_high = high.fold(0, |high, code| (high << 2) | code).to_le_bytes();
+    *block = Block::new(whole, &scales);
 }

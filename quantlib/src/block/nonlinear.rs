@@ -4,12 +4,12 @@ use super::number::extreme;
 use super::packing::{pack_nibbles, unpack_nibbles};
 
 /// The 16 values that a code stands for, in units of the scale.
-const VALUES: [i8; 16] = [
+pub(super) const VALUES: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 
 /// Half way between neighbouring values; all of these are exact in f32.
-const MIDPOINTS: [f32; 15] = {
+pub(super) const MIDPOINTS: [f32; 15] = {
     let mut midpoints = [0.0; 15];
     let mut i = 0;
     while i < 15 {
@@ -20,11 +20,19 @@ const MIDPOINTS: [f32; 15] = {
 };
 
 /// Groups whose largest magnitude is below this get scale 0.
-const EPS: f32 = 1e-15;
+pub(super) const EPS: f32 = 1e-15;
+
+/// How far the attempts of a search go to both sides.
+pub(super) const STEPS: i32 = 7;
 
 /// The code whose value is nearest to `x`, the upper one of two at the same distance.
+#[inline(always)]
 fn nearest_code(x: f32) -> u8 {
-    15 - MIDPOINTS.iter().filter(|mid| x < **mid).count() as u8
+    let mut code = 15;
+    for mid in MIDPOINTS {
+        code -= u8::from(x < mid);
+    }
+    code
 }
 
 /// The values of 32 codes: the low nibbles' first, then the high ones'.
@@ -33,6 +41,7 @@ pub(super) fn unpack_values(codes: &[u8; 16]) -> [f32; 32] {
 }
 
 /// The reverse of [`unpack_values`], for elements of scale 1 / `inverse`.
+#[inline(always)]
 pub(super) fn pack_nearest(x: &[f32; 32], inverse: f32) -> [u8; 16] {
     pack_nibbles(&x.map(|x| nearest_code(inverse * x)), 32)
 }
@@ -43,7 +52,6 @@ pub(super) fn pack_nearest(x: &[f32; 32], inverse: f32) -> [u8; 16] {
 /// takes the least-squares scale for these codes. The first attempt uses the table's end with the
 /// opposite sign, the others use -127 - 7 to -127 + 7.
 pub(super) fn fit_scale_ref(x: &[f32; 32], weights: &[f32; 32]) -> f32 {
-    const STEPS: i32 = 7;
     let max = extreme(x);
     if max.abs() < EPS {
         return 0.0;

@@ -15,6 +15,7 @@ pub(super) fn nearest_int(x: f32) -> i32 {
 /// Rounds toward zero as x86 does: whatever no `i32` holds, NaN too, becomes `i32::MIN`.
 ///
 /// It matters where the reciprocal of a denormal scale overflows to infinity.
+#[inline(always)]
 pub(super) fn truncate(x: f32) -> i32 {
     const END: f32 = 2_147_483_648.0;
     if (-END..END).contains(&x) {
@@ -25,12 +26,14 @@ pub(super) fn truncate(x: f32) -> i32 {
 }
 
 /// Rounds to the nearest integer, ties away from zero; see [`truncate`] for what does not fit.
+#[inline(always)]
 pub(super) fn round(x: f32) -> i32 {
     // The largest number below 0.5: with 0.5 itself the addition would round 0.49999997 up to 1.
     truncate(x + 0.499_999_97_f32.copysign(x))
 }
 
 /// `1 / x`, and 0 for 0.
+#[inline(always)]
 pub(super) fn reciprocal(x: f32) -> f32 {
     if x == 0.0 { 0.0 } else { 1.0 / x }
 }

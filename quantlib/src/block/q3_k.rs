@@ -18,7 +18,7 @@ use super::search::{FoundCodes, fit_symmetric, fit_symmetric_by_moves};
 use super::weights::{sum_squares, weigh_important};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, MAX_LANES};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 use std::array;
 
@@ -72,10 +72,7 @@ impl LaneFormat<256> for Q3K {
         let x = lanes::load_groups(l, &tile.x);
         match &tile.importance {
             None => encode_tile(l, tile, &x, out),
-            Some(importance) => {
-                let importance = lanes::load_groups(l, importance);
-                encode_weighted_tile(l, tile, &x, &importance, out);
-            }
+            Some(importance) => encode_weighted_tile(l, tile, &x, importance, out),
         }
     }
 }
@@ -97,7 +94,7 @@ fn encode_weighted_tile<L: Lanes>(
     l: L,
     tile: &Tile<'_, 256>,
     x: &[[L::F; 16]; 16],
-    importance: &[[L::F; 16]; 16],
+    importance: &[&[f32; 256]; MAX_LANES],
     out: &mut [Block],
 ) {
     let mut squares = l.splat(0.0);
@@ -105,13 +102,14 @@ fn encode_weighted_tile<L: Lanes>(
         squares = lanes::sum_squares(l, squares, x);
     }
     let offset = l.div(l.mul(l.splat(2.0), squares), l.splat(256.0));
-    let mut weights = *importance;
-    let mut sums = importance[0];
+    let [mut fits, mut inverses, mut sums] = [[l.splat(0.0); 16]; 3];
     for g in 0..16 {
-        weights[g] = lanes::weigh_important(l, &x[g], &importance[g], offset);
-        sums[g] = lanes::sum(l, &weights[g]);
+        let importance = l.load(importance, g * 16);
+        let weights = lanes::weigh_important(l, &x[g], &importance, offset);
+        sums[g] = lanes::sum(l, &weights);
+        let fit = lanes::fit_symmetric::<L, 16, false>(l, &x[g], &weights, HALF);
+        (fits[g], inverses[g]) = (fit.scale, fit.inverse);
     }
-    let (fits, inverses) = lanes::fit_groups(l, x, &weights, HALF);
     let header = lanes::fit_symmetric::<L, 16, true>(l, &fits, &sums, HALF_SCALE);
     let header = PerLane::of(l, &[header.scale, header.inverse]);
     let (fits, inverses) = (PerLane::of(l, &fits), PerLane::of(l, &inverses));

@@ -8,12 +8,14 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks, encode_blocks_in_rows};
+use super::lanes::{self, LaneFormat, Tile};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::search::fit_symmetric;
-use super::thirty_two::symmetric_ref;
+use super::thirty_two::{symmetric_codes_at, symmetric_ref};
 use super::weights::weigh_important;
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::{Isa, Lanes};
 use bytemuck::{Pod, Zeroable};
 
 /// The code of zero.
@@ -46,9 +48,44 @@ impl BlockFormat for Q4_0 {
             }
         }
     }
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 32>(isa, rows, cols, importance, out);
+    }
+}
+
+impl LaneFormat<32> for Q4_0 {
+    const ROW_MEANS: bool = true;
+
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
+        match &tile.importance {
+            None => {
+                let scales = lanes::symmetric_scales(l, tile, HALF);
+                for (lane, block) in out.iter_mut().enumerate() {
+                    let [scale] = scales.lane(lane);
+                    *block = Block::new(scale, &symmetric_codes_at(tile.x[lane], scale, HALF));
+                }
+            }
+            Some(importance) => {
+                let fits = lanes::fit_symmetric_blocks(l, tile, importance, HALF);
+                for (lane, block) in out.iter_mut().enumerate() {
+                    let [scale, inverse] = fits.lane(lane);
+                    let codes = lanes::symmetric_codes(tile.x[lane], inverse, HALF);
+                    *block = Block::new(scale, &codes);
+                }
+            }
+        }
+    }
 }
 
 impl Block {
+    #[inline(always)]
     fn new(scale: f32, codes: &[u8; 32]) -> Self {
         Self {
             scale: F16::from_f32(scale),

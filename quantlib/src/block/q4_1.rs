@@ -8,12 +8,14 @@
 
 use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks, encode_blocks_in_rows};
+use super::lanes::{self, LaneFormat, Tile};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::search::{Deviation, Grid, fit_affine};
-use super::thirty_two::affine_ref;
+use super::thirty_two::{affine_codes_at, affine_ref};
 use super::weights::weigh_important;
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::{Isa, Lanes};
 use bytemuck::{Pod, Zeroable};
 
 /// The largest code.
@@ -47,9 +49,45 @@ impl BlockFormat for Q4_1 {
             }
         }
     }
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 32>(isa, rows, cols, importance, out);
+    }
+}
+
+impl LaneFormat<32> for Q4_1 {
+    const ROW_MEANS: bool = true;
+
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
+        match &tile.importance {
+            None => {
+                let scales = lanes::affine_scales(l, tile, TOP);
+                for (lane, block) in out.iter_mut().enumerate() {
+                    let [scale, min] = scales.lane(lane);
+                    let codes = affine_codes_at(tile.x[lane], scale, min, TOP);
+                    *block = Block::new(scale, min, &codes);
+                }
+            }
+            Some(importance) => {
+                let fits = lanes::fit_affine_blocks(l, tile, importance, TOP);
+                for (lane, block) in out.iter_mut().enumerate() {
+                    let [scale, min, inverse, origin] = fits.lane(lane);
+                    let codes = lanes::affine_codes(tile.x[lane], inverse, origin, TOP);
+                    *block = Block::new(scale, min, &codes);
+                }
+            }
+        }
+    }
 }
 
 impl Block {
+    #[inline(always)]
     fn new(scale: f32, min: f32, codes: &[u8; 32]) -> Self {
         Self {
             scale: F16::from_f32(scale),

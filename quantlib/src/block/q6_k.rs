@@ -66,18 +66,15 @@ impl LaneFormat<256> for Q6K {
     #[inline(always)]
     fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
         let x = lanes::load_groups(l, &tile.x);
-        let mut weights = x;
-        match &tile.importance {
-            Some(importance) => weights = lanes::load_groups(l, importance),
-            None => {
-                for (weights, x) in weights.iter_mut().zip(&x) {
-                    for i in 0..16 {
-                        weights[i] = l.mul(x[i], x[i]);
-                    }
-                }
-            }
+        let [mut scales, mut inverses] = [[l.splat(0.0); 16]; 2];
+        for g in 0..16 {
+            let weights = match &tile.importance {
+                None => lanes::squares(l, &x[g]),
+                Some(importance) => l.load(importance, g * 16),
+            };
+            let fit = lanes::fit_symmetric::<L, 16, false>(l, &x[g], &weights, HALF);
+            (scales[g], inverses[g]) = (fit.scale, fit.inverse);
         }
-        let (scales, inverses) = lanes::fit_groups(l, &x, &weights, HALF);
         let (scales, inverses) = (PerLane::of(l, &scales), PerLane::of(l, &inverses));
         for (lane, block) in out.iter_mut().enumerate() {
             let x = cast_ref(tile.x[lane]);

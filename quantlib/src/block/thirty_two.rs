@@ -7,9 +7,15 @@ use super::number::{extreme, range, reciprocal, truncate};
 #[inline(always)]
 pub(super) fn symmetric_ref(x: &[f32; 32], half: i32) -> (f32, [u8; 32]) {
     let scale = extreme(x) / -half as f32;
+    (scale, symmetric_codes_at(x, scale, half))
+}
+
+/// The codes of a symmetric block with this scale.
+#[inline(always)]
+pub(super) fn symmetric_codes_at(x: &[f32; 32], scale: f32, half: i32) -> [u8; 32] {
     let inverse = reciprocal(scale);
     let offset = half as f32 + 0.5;
-    (scale, x.map(|x| code(x * inverse + offset, 2 * half - 1)))
+    x.map(|x| code(x * inverse + offset, 2 * half - 1))
 }
 
 /// An affine block: codes 0 to `top` reach from the smallest element to the largest.
@@ -18,8 +24,14 @@ pub(super) fn symmetric_ref(x: &[f32; 32], half: i32) -> (f32, [u8; 32]) {
 pub(super) fn affine_ref(x: &[f32; 32], top: i32) -> (f32, f32, [u8; 32]) {
     let (min, max) = range(x);
     let scale = (max - min) / top as f32;
+    (scale, min, affine_codes_at(x, scale, min, top))
+}
+
+/// The codes of an affine block with this scale and minimum.
+#[inline(always)]
+pub(super) fn affine_codes_at(x: &[f32; 32], scale: f32, min: f32, top: i32) -> [u8; 32] {
     let inverse = reciprocal(scale);
-    (scale, min, x.map(|x| code((x - min) * inverse + 0.5, top)))
+    x.map(|x| code((x - min) * inverse + 0.5, top))
 }
 
 /// `a` without its fraction, by way of a signed byte, and at most `top`.

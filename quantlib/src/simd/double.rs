@@ -1,6 +1,7 @@
 //! Two vectors in lock-step: one's arithmetic fills the other's waiting times.
 
 use super::lanes::Lanes;
+use super::steps::Steps;
 
 /// Twice the lanes of `L`.
 #[derive(Clone, Copy)]
@@ -61,6 +62,11 @@ impl<L: Lanes> Lanes for Double<L> {
     }
 
     #[inline(always)]
+    fn step(self, x: Self::F, steps: &Steps) -> Self::F {
+        (self.0.step(x.0, steps), self.0.step(x.1, steps))
+    }
+
+    #[inline(always)]
     fn any(self, a: Self::M) -> bool {
         self.0.any(self.0.or(a.0, a.1))
     }
@@ -80,6 +86,12 @@ impl<L: Lanes> Lanes for Double<L> {
             columns[i] = (first[i], second[i]);
         }
         columns
+    }
+
+    #[inline(always)]
+    fn read_at(self, from: &[f32]) -> Self::F {
+        let (first, second) = from.split_at(L::N);
+        (self.0.read_at(first), self.0.read_at(second))
     }
 
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! What every set of lanes can do.
 
+use super::steps::Steps;
+
 /// The most lanes that any implementation has.
 pub(crate) const MAX_LANES: usize = 32;
 
@@ -61,6 +63,9 @@ pub(crate) trait Lanes: Copy {
     /// The integers as floats.
     fn to_float(self, a: Self::I) -> Self::F;
 
+    /// The value of the function at x, which must be in -135.0..=135.0.
+    fn step(self, x: Self::F, steps: &Steps) -> Self::F;
+
     /// Elements `16 * chunk..16 * (chunk + 1)` of `N` rows, transposed: each row in a lane.
     fn load_16<const LEN: usize>(self, rows: &[&[f32; LEN]], chunk: usize) -> [Self::F; 16];
 
@@ -75,6 +80,15 @@ pub(crate) trait Lanes: Copy {
     fn store_i(self, a: Self::I, to: &mut [i32; MAX_LANES]) {
         self.store_i_at(a, &mut to[..Self::N]);
     }
+
+    /// The first `N` numbers.
+    #[inline(always)]
+    fn read(self, from: &[f32; MAX_LANES]) -> Self::F {
+        self.read_at(&from[..Self::N])
+    }
+
+    /// The numbers of `from`, whose length is `N`.
+    fn read_at(self, from: &[f32]) -> Self::F;
 
     /// Writes the lanes to `to`, whose length is `N`.
     fn store_at(self, a: Self::F, to: &mut [f32]);

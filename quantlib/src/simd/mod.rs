@@ -7,10 +7,12 @@
 mod double;
 mod lanes;
 mod portable;
+mod steps;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub(crate) use lanes::{Lanes, MAX_LANES};
+pub(crate) use steps::Steps;
 
 use crate::error::{Error, Result};
 use portable::Portable;

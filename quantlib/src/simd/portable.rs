@@ -1,6 +1,7 @@
 //! Lanes in plain Rust, for every CPU: arrays that the compiler vectorizes as far as it can.
 
 use super::lanes::Lanes;
+use super::steps::Steps;
 
 const N: usize = 8;
 
@@ -89,6 +90,16 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn step(self, x: Self::F, steps: &Steps) -> Self::F {
+        let mut value = self.splat(steps.values[0]);
+        for i in 0..15 {
+            let reached = self.le(self.splat(steps.thresholds[i]), x);
+            value = self.select(reached, self.splat(steps.values[i + 1]), value);
+        }
+        value
+    }
+
+    #[inline(always)]
     fn any(self, a: Mask) -> bool {
         let mut any = 0;
         for lane in a.0 {
@@ -116,6 +127,13 @@ impl Lanes for Portable {
             }
         }
         columns
+    }
+
+    #[inline(always)]
+    fn read_at(self, from: &[f32]) -> Self::F {
+        let mut lanes = [0.0; N];
+        lanes.copy_from_slice(from);
+        Eight(lanes)
     }
 
     #[inline(always)]

@@ -5,9 +5,9 @@ use super::affine::{AffineFit, fit_affine};
 use super::header::fit_positive;
 use super::number::{sum, sum_squares, weigh_important};
 use super::per_lane::PerLane;
+use super::thirty_two::affine_codes;
 use crate::block::BlockFormat;
 use crate::block::k_affine::{Groups, Header, KAffine};
-use crate::block::number::nearest_int;
 use crate::block::search::{Deviation, FoundCodes, Grid};
 use crate::numeric::F16;
 use crate::simd::{Lanes, MAX_LANES};
@@ -245,6 +245,6 @@ impl<const GROUPS: usize, const LEN: usize> FoundCodes<LEN> for CodesAgain<'_, G
     #[inline(always)]
     fn of_group(&self, group: usize) -> [u8; LEN] {
         let (inverse, origin) = (self.inverses[group], self.origins[group]);
-        self.x[group].map(|x| nearest_int(inverse * (x - origin)).clamp(0, self.top) as u8)
+        affine_codes(&self.x[group], inverse, origin, self.top)
     }
 }

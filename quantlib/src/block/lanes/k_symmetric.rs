@@ -1,6 +1,6 @@
 //! What Q3_K and Q6_K share in lanes.
 
-use super::symmetric::{fit_symmetric, fit_symmetric_by_moves, symmetric_codes};
+use super::symmetric::{fit_symmetric_by_moves, symmetric_codes};
 use crate::block::search::{self, FoundCodes};
 use crate::simd::{Lanes, MAX_LANES};
 
@@ -18,22 +18,6 @@ pub(in crate::block) fn load_groups<L: Lanes>(
         groups[g] = l.load(rows, g * 16);
     }
     groups
-}
-
-/// The scales of all groups, and what [`CodesAgain`] makes their codes from.
-#[inline(always)]
-pub(in crate::block) fn fit_groups<L: Lanes>(
-    l: L,
-    x: &[Groups<L>; 16],
-    weights: &[Groups<L>; 16],
-    half: i32,
-) -> (Groups<L>, Groups<L>) {
-    let [mut scales, mut inverses] = [[l.splat(0.0); 16]; 2];
-    for g in 0..16 {
-        let fit = fit_symmetric::<L, 16, false>(l, &x[g], &weights[g], half);
-        (scales[g], inverses[g]) = (fit.scale, fit.inverse);
-    }
-    (scales, inverses)
 }
 
 /// The scales of all groups, by moves of single codes.

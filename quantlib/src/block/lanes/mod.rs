@@ -11,23 +11,30 @@ mod affine;
 mod header;
 mod k_affine;
 mod k_symmetric;
+mod nonlinear;
 mod number;
 mod per_lane;
 mod symmetric;
+mod thirty_two;
 
 pub(super) use k_affine::{AffineFormat, encode_affine_tile};
-pub(super) use k_symmetric::{
-    CodesAgain, MovesAgain, fit_groups, fit_groups_by_moves, load_groups,
-};
-pub(super) use number::{sum, sum_squares, weigh_important};
+pub(super) use k_symmetric::{CodesAgain, MovesAgain, fit_groups_by_moves, load_groups};
+pub(super) use nonlinear::{fit_scale, sigma2, weigh};
+pub(super) use number::{squares, sum, sum_squares, weigh_important};
 pub(super) use per_lane::PerLane;
 pub(super) use symmetric::{fit_symmetric, symmetric_codes};
+pub(super) use thirty_two::{
+    affine_codes, affine_scales, fit_affine_blocks, fit_symmetric_blocks, symmetric_scales,
+};
 
-use super::BlockFormat;
+use super::{BlockFormat, weights};
 use crate::simd::{Isa, Kernel, Lanes, MAX_LANES};
 
 /// A format whose blocks of `LEN` elements can be encoded in lanes.
 pub(super) trait LaneFormat<const LEN: usize>: BlockFormat {
+    /// Whether importance goes with the mean squares of whole rows.
+    const ROW_MEANS: bool = false;
+
     /// Encodes a tile of at most `L::N` blocks; `out` has as many as the tile. Implementations must
     /// be `#[inline(always)]`.
     fn encode_tile<L: Lanes>(lanes: L, tile: &Tile<'_, LEN>, out: &mut [Self::Block]);
@@ -37,6 +44,8 @@ pub(super) trait LaneFormat<const LEN: usize>: BlockFormat {
 pub(super) struct Tile<'a, const LEN: usize> {
     pub(super) x: [&'a [f32; LEN]; MAX_LANES],
     pub(super) importance: Option<[&'a [f32; LEN]; MAX_LANES]>,
+    /// Of the rows that the blocks are in; only with importance and for formats that ask for it.
+    row_mean_squares: [f32; MAX_LANES],
 }
 
 /// Encodes whole rows in the lanes of `isa`: [`BlockFormat::encode`], but faster.
@@ -47,7 +56,12 @@ pub(super) fn encode<F: LaneFormat<LEN>, const LEN: usize>(
     importance: Option<&[f32]>,
     out: &mut [F::Block],
 ) {
+    let row_mean_squares = match importance {
+        Some(_) if F::ROW_MEANS => mean_squares(rows, cols),
+        _ => Vec::new(),
+    };
     let source = Source {
+        row_mean_squares,
         blocks: rows.as_chunks().0,
         per_row: cols / LEN,
         importance: importance.map(|w| w.as_chunks().0),
@@ -60,6 +74,7 @@ struct Source<'a, const LEN: usize> {
     blocks: &'a [[f32; LEN]],
     per_row: usize,
     importance: Option<&'a [[f32; LEN]]>,
+    row_mean_squares: Vec<f32>,
 }
 
 struct Encode<'a, F: LaneFormat<LEN>, const LEN: usize> {
@@ -94,6 +109,43 @@ impl<'a, const LEN: usize> Source<'a, LEN> {
             }
             lanes
         });
-        Tile { x, importance }
+        let mut row_mean_squares = [0.0; MAX_LANES];
+        if !self.row_mean_squares.is_empty() {
+            for (i, lane) in row_mean_squares[..len].iter_mut().enumerate() {
+                *lane = self.row_mean_squares[(first + i) / self.per_row];
+            }
+        }
+        Tile {
+            x,
+            importance,
+            row_mean_squares,
+        }
     }
+}
+
+/// The mean square of every row.
+fn mean_squares(rows: &[f32], cols: usize) -> Vec<f32> {
+    // Sums must be in order, so one alone waits for every addition: several rows go in step.
+    const STEP: usize = 8;
+    let mut means = Vec::with_capacity(rows.len() / cols);
+    for rows in rows.chunks(STEP * cols) {
+        let mut sums = [0.0; STEP];
+        if let Ok(rows) = <[&[f32]; STEP]>::try_from(rows.chunks(cols).collect::<Vec<_>>()) {
+            for i in 0..cols {
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    *sum += row[i] * row[i];
+                }
+            }
+        } else {
+            for (sum, row) in sums.iter_mut().zip(rows.chunks(cols)) {
+                *sum = weights::sum_squares(row);
+            }
+        }
+        means.extend(
+            sums.iter()
+                .take(rows.len() / cols)
+                .map(|sum| sum / cols as f32),
+        );
+    }
+    means
 }

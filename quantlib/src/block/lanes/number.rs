@@ -81,6 +81,16 @@ pub(in crate::block) fn sum<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -
     sum
 }
 
+/// The squares.
+#[inline(always)]
+pub(in crate::block) fn squares<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -> [L::F; LEN] {
+    let mut squares = *x;
+    for i in 0..LEN {
+        squares[i] = l.mul(x[i], x[i]);
+    }
+    squares
+}
+
 /// The weights of a group with importance: importance · √(`sigma2` + x²).
 #[inline(always)]
 pub(in crate::block) fn weigh_important<L: Lanes, const LEN: usize>(

@@ -23,7 +23,11 @@ pub(in crate::block) fn symmetric_codes<const LEN: usize>(
     if inverse.is_nan() {
         return [0; LEN];
     }
-    x.map(|x| (nearest_int(inverse * x).clamp(-half, half - 1) + half) as u8)
+    let mut codes = [0; LEN];
+    for (code, x) in codes.iter_mut().zip(x) {
+        *code = (nearest_int(inverse * x).clamp(-half, half - 1) + half) as u8;
+    }
+    codes
 }
 
 /// The scalar `fit_symmetric` in every lane. Must be `EXACT` unless all `x` are finite: an inverse

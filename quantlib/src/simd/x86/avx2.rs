@@ -4,6 +4,7 @@ use super::intrinsics;
 use crate::simd::Kernel;
 use crate::simd::double::Double;
 use crate::simd::lanes::Lanes;
+use crate::simd::steps::Steps;
 use core::arch::x86_64::*;
 
 /// The proof that the CPU has AVX2, FMA and F16C, which came together.
@@ -86,6 +87,19 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn step(self, x: __m256, steps: &Steps) -> __m256 {
+        // SAFETY: `self` exists, so the CPU has AVX2.
+        unsafe { step(x, steps) }
+    }
+
+    #[inline(always)]
+    fn read_at(self, from: &[f32]) -> __m256 {
+        assert!(from.len() == 8);
+        // SAFETY: `from` has 8 floats; the load needs no alignment.
+        unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
     fn store_at(self, a: __m256, to: &mut [f32]) {
         assert!(to.len() == 8);
         // SAFETY: `to` has room for 8 floats; the store needs no alignment.
@@ -98,6 +112,53 @@ impl Lanes for Avx2 {
         // SAFETY: `to` has room for 8 integers; the store needs no alignment.
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), a) };
     }
+}
+
+/// Looks up the cell with two byte shuffles, one for each half of the table.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn step(x: __m256, steps: &Steps) -> __m256 {
+    // The sum's lowest byte is the cell's number, counted from 0.
+    let magic = _mm256_set1_ps(12_582_912.0 + 16.0);
+    let cell = _mm256_fmadd_ps(x, _mm256_set1_ps(Steps::PER_WIDTH), magic);
+    let cell = _mm256_castps_si256(cell);
+    // A byte shuffle gives zero where the highest bit of the index is set: here for the cells of
+    // the other half.
+    let first = _mm256_add_epi8(cell, _mm256_set1_epi8(0x70));
+    let second = _mm256_sub_epi8(cell, _mm256_set1_epi8(16));
+    let first = _mm256_shuffle_epi8(half_of_bytes(steps, 0), first);
+    let second = _mm256_shuffle_epi8(half_of_bytes(steps, 1), second);
+    let below = _mm256_and_si256(_mm256_or_si256(first, second), _mm256_set1_epi32(15));
+    let threshold = look_up(&steps.thresholds, below);
+    let reached = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_LE_OQ>(threshold, x));
+    look_up(&steps.values, _mm256_sub_epi32(below, reached))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn half_of_bytes(steps: &Steps, half: usize) -> __m256i {
+    let bytes: &[u8; 16] = &steps.below.as_chunks().0[half];
+    // SAFETY: 16 bytes; the load needs no alignment.
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+}
+
+/// `table[index]` for indices below 16.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn look_up(table: &[f32; 16], index: __m256i) -> __m256 {
+    // SAFETY: the table has twice 8 floats; the loads need no alignment.
+    let (first, second) = unsafe {
+        (
+            _mm256_loadu_ps(table.as_ptr()),
+            _mm256_loadu_ps(table.as_ptr().add(8)),
+        )
+    };
+    let in_second = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+    _mm256_blendv_ps(
+        _mm256_permutevar8x32_ps(first, index),
+        _mm256_permutevar8x32_ps(second, index),
+        in_second,
+    )
 }
 
 /// Rows to columns: pairs, then quarters, then halves.

@@ -4,6 +4,7 @@ use super::intrinsics;
 use crate::simd::Kernel;
 use crate::simd::double::Double;
 use crate::simd::lanes::Lanes;
+use crate::simd::steps::Steps;
 use core::arch::x86_64::*;
 
 /// The proof that the CPU has AVX-512 F, BW, DQ and VL, and what AVX2 stands for here.
@@ -103,6 +104,19 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn step(self, x: __m512, steps: &Steps) -> __m512 {
+        // SAFETY: `self` exists, so the CPU has AVX-512 F.
+        unsafe { step(x, steps) }
+    }
+
+    #[inline(always)]
+    fn read_at(self, from: &[f32]) -> __m512 {
+        assert!(from.len() == 16);
+        // SAFETY: `from` has 16 floats; the load needs no alignment.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
     fn store_at(self, a: __m512, to: &mut [f32]) {
         assert!(to.len() == 16);
         // SAFETY: `to` has room for 16 floats; the store needs no alignment.
@@ -115,6 +129,28 @@ impl Lanes for Avx512 {
         // SAFETY: `to` has room for 16 integers; the store needs no alignment.
         unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), a) };
     }
+}
+
+/// Looks up the cell's entry, which is a threshold and a count.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn step(x: __m512, steps: &Steps) -> __m512 {
+    // The sum's lowest 5 bits are the cell's number modulo 32, and the permutation reads no others.
+    let magic = _mm512_set1_ps(12_582_912.0);
+    let cell = _mm512_fmadd_ps(x, _mm512_set1_ps(Steps::PER_WIDTH), magic);
+    // SAFETY: the tables have twice 16 integers and 16 floats; the loads need no alignment.
+    let (first, second, values) = unsafe {
+        (
+            _mm512_loadu_si512(steps.cells.as_ptr().cast()),
+            _mm512_loadu_si512(steps.cells.as_ptr().add(16).cast()),
+            _mm512_loadu_ps(steps.values.as_ptr()),
+        )
+    };
+    let entry = _mm512_permutex2var_epi32(first, _mm512_castps_si512(cell), second);
+    let threshold = _mm512_andnot_si512(_mm512_set1_epi32(15), entry);
+    let reached = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(_mm512_castsi512_ps(threshold), x);
+    let index = _mm512_mask_add_epi32(entry, reached, entry, _mm512_set1_epi32(1));
+    _mm512_permutexvar_ps(index, values)
 }
 
 /// Rows to columns: 4 by 4 inside each 128 bits, then the 128-bit parts among the vectors.
