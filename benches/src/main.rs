@@ -7,16 +7,27 @@ mod ggml;
 
 use ggml::Ggml;
 use quantlib::{CodecOptions, DType, Isa};
+use rustix::time::{ClockId, clock_gettime};
 use std::process::ExitCode;
-use std::time::Instant;
 
 /// The types that are encoded in lanes.
-const TYPES: &[DType] = &[DType::Q2K, DType::Q3K, DType::Q4K, DType::Q5K, DType::Q6K];
-/// Few, so that a run seldom loses the CPU in between.
-const ROWS: usize = 8;
+const TYPES: &[DType] = &[
+    DType::Q4_0,
+    DType::Q4_1,
+    DType::Q5_0,
+    DType::Q5_1,
+    DType::Q2K,
+    DType::Q3K,
+    DType::Q4K,
+    DType::Q5K,
+    DType::Q6K,
+    DType::Iq4Nl,
+    DType::Iq4Xs,
+];
+const ROWS: usize = 32;
 const COLS: usize = 4096;
 /// Odd, so that there is a middle one.
-const REPEATS: usize = 41;
+const REPEATS: usize = 11;
 
 /// What both encode.
 struct Case<'a> {
@@ -69,10 +80,18 @@ impl Case<'_> {
     }
 }
 
-fn seconds(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
+/// This thread's own time, so that other processes disturb little. A first run, not timed, lets the
+/// caches fill and the wide vector units wake up.
+fn seconds(mut work: impl FnMut()) -> f64 {
     work();
-    start.elapsed().as_secs_f64()
+    let start = thread_time();
+    work();
+    thread_time() - start
+}
+
+fn thread_time() -> f64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
