@@ -29,7 +29,10 @@ impl<const N: usize> PerLane<i32, N> {
 
 impl<T: Copy, const N: usize> PerLane<T, N> {
     /// The values of one lane.
-    #[inline(always)]
+    ///
+    /// Not inlined, unlike all else: in the kernels the compiler would make gathers of it, which are
+    /// slow on CPUs that guard against leaks from them.
+    #[inline(never)]
     pub(in crate::block) fn lane(&self, lane: usize) -> [T; N] {
         let mut own = [self.0[0][lane]; N];
         for i in 0..N {
