@@ -4,7 +4,7 @@ use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
 use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{fit_scale_ref, pack_nearest, unpack_values};
-use super::number::{extreme, nearest_int, reciprocal};
+use super::number::{extreme, map, nearest_int, reciprocal};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
@@ -82,7 +82,9 @@ impl Block {
         // The group scale furthest from zero becomes -32, the end with the larger magnitude.
         let scale = -extreme(scales) / 32.0;
         let inverse = reciprocal(scale);
-        let codes = scales.map(|s| (nearest_int(inverse * s).clamp(-32, 31) + 32) as u8);
+        let codes = map(scales, |s| {
+            (nearest_int(inverse * s).clamp(-32, 31) + 32) as u8
+        });
         let high = codes.iter().rev().map(|code| u16::from(code >> 4));
         let mut block = Self {
             scale: F16::from_f32(scale),

@@ -1,6 +1,6 @@
 //! What Q2_K, Q4_K and Q5_K share: super-blocks of 256 elements in groups with scales and minima.
 
-use super::number::nearest_int;
+use super::number::{map, nearest_int};
 use super::search::{
     AffineFit, Deviation, Fit, FoundCodes, Grid, fit_affine, fit_positive, recode,
 };
@@ -91,7 +91,7 @@ impl<const GROUPS: usize, const LEN: usize, C: FoundCodes<LEN>> Groups<GROUPS, L
             let inverse = if max > 0.0 { f32::from(top) / max } else { 0.0 };
             Header {
                 unit: F16::from_f32(max / f32::from(top)),
-                multiples: values.map(|v| (nearest_int(inverse * v) as u8).min(limit)),
+                multiples: map(values, |v| (nearest_int(inverse * v) as u8).min(limit)),
             }
         })
     }

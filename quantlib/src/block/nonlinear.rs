@@ -1,6 +1,6 @@
 //! The non-linear 4-bit table that IQ4_NL and IQ4_XS share, and their search for a scale.
 
-use super::number::extreme;
+use super::number::{extreme, map};
 use super::packing::{pack_nibbles, unpack_nibbles};
 
 /// The 16 values that a code stands for, in units of the scale.
@@ -43,7 +43,7 @@ pub(super) fn unpack_values(codes: &[u8; 16]) -> [f32; 32] {
 /// The reverse of [`unpack_values`], for elements of scale 1 / `inverse`.
 #[inline(always)]
 pub(super) fn pack_nearest(x: &[f32; 32], inverse: f32) -> [u8; 16] {
-    pack_nibbles(&x.map(|x| nearest_code(inverse * x)), 32)
+    pack_nibbles(&map(x, |x| nearest_code(inverse * x)), 32)
 }
 
 /// The scale that fits 32 elements with the least weighted squared error, of 16 attempts.

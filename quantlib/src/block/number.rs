@@ -32,6 +32,19 @@ pub(super) fn round(x: f32) -> i32 {
     truncate(x + 0.499_999_97_f32.copysign(x))
 }
 
+/// `array::map` that is sure to be inlined, and so compiled for the instruction set of its caller.
+#[inline(always)]
+pub(super) fn map<T: Copy, U: Copy + Default, const N: usize>(
+    x: &[T; N],
+    f: impl Fn(T) -> U,
+) -> [U; N] {
+    let mut mapped = [U::default(); N];
+    for (mapped, x) in mapped.iter_mut().zip(x) {
+        *mapped = f(*x);
+    }
+    mapped
+}
+
 /// `1 / x`, and 0 for 0.
 #[inline(always)]
 pub(super) fn reciprocal(x: f32) -> f32 {

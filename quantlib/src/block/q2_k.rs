@@ -10,6 +10,7 @@ use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
 use super::k_affine::{Groups, Header, KAffine, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
+use super::number::map;
 use super::packing::{pack_crumbs, unpack_crumbs};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
@@ -109,8 +110,9 @@ impl Block {
     }
 }
 
+#[inline(always)]
 fn unpack_scales(scales: &[u8; 16]) -> ([u8; 16], [u8; 16]) {
-    (scales.map(|s| s & 15), scales.map(|s| s >> 4))
+    (map(scales, |s| s & 15), map(scales, |s| s >> 4))
 }
 
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {

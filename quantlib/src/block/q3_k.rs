@@ -10,7 +10,7 @@ use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
 use super::k_symmetric::{decode_groups, fit_groups, recoded};
 use super::lanes::{self, CodesAgain, LaneFormat, MovesAgain, PerLane, Tile, symmetric_codes};
-use super::number::{extreme, nearest_int};
+use super::number::{extreme, map, nearest_int};
 use super::packing::{
     pack_bits, pack_crumbs, pack_sixteen_scales, unpack_bits, unpack_crumbs, unpack_sixteen_scales,
 };
@@ -136,7 +136,7 @@ impl Block {
         scale: F16,
         multiples: &[u8; 16],
     ) -> Self {
-        let signed = multiples.map(signed_scale);
+        let signed = map(multiples, signed_scale);
         let codes = cast(recoded(x, codes, scale, &signed, HALF));
         Self {
             high: pack_bits(&codes, 2),
@@ -154,7 +154,7 @@ impl Block {
             return Self::new(x, codes, F16::from_f32(0.0), &[0; 16]);
         }
         let inverse = -HALF_SCALE as f32 / farthest;
-        let multiples = fits.map(|scale| {
+        let multiples = map(&fits, |scale| {
             let multiple = i32::from(nearest_int(inverse * scale) as i8);
             (multiple.clamp(-HALF_SCALE, HALF_SCALE - 1) + HALF_SCALE) as u8
         });

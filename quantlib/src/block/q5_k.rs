@@ -12,6 +12,7 @@ use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
 use super::k_affine::{Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
+use super::number::map;
 use super::packing::{
     pack_bits, pack_nibbles, pack_scales_and_mins, unpack_bits, unpack_nibbles,
     unpack_scales_and_mins,
@@ -105,7 +106,7 @@ impl Block {
     ) -> Self {
         // Unlike Q4_K, this type keeps multiples that wrapped out of the upper bits of others.
         let [scale, min] = headers.map(|h| Header {
-            multiples: h.multiples.map(|m| m.min(TOP_SCALE)),
+            multiples: map(&h.multiples, |m| m.min(TOP_SCALE)),
             ..h
         });
         let scales = pack_scales_and_mins(&scale.multiples, &min.multiples);

@@ -11,7 +11,7 @@ use super::BlockFormat;
 use super::blocks::{decode_blocks, encode_blocks};
 use super::k_symmetric::{decode_groups, fit_groups, recoded};
 use super::lanes::{self, CodesAgain, LaneFormat, PerLane, Tile};
-use super::number::{extreme, nearest_int};
+use super::number::{extreme, map, nearest_int};
 use super::packing::{pack_crumbs, pack_nibbles, unpack_crumbs, unpack_nibbles};
 use super::search::{FoundCodes, ZERO_GROUP, fit_symmetric};
 use crate::dtype::DType;
@@ -109,11 +109,11 @@ impl Block {
         }
         let inverse = -128.0 / farthest;
         let scale = F16::from_f32(1.0 / inverse);
-        let scales = fits.map(|scale| nearest_int(inverse * scale).min(127) as i8);
-        let codes = cast(recoded(x, codes, scale, &scales, HALF));
+        let scales = map(&fits, |scale| nearest_int(inverse * scale).min(127) as i8);
+        let codes: [u8; 256] = cast(recoded(x, codes, scale, &scales, HALF));
         Self {
             low: pack_nibbles(&codes, 128),
-            high: pack_crumbs(&codes.map(|code| code >> 4)),
+            high: pack_crumbs(&map(&codes, |code: u8| code >> 4)),
             scales,
             scale,
         }

@@ -1,6 +1,6 @@
 //! What Q4_0, Q4_1, Q5_0 and Q5_1 share: the codes of a block of 32 without importance.
 
-use super::number::{extreme, range, reciprocal, truncate};
+use super::number::{extreme, map, range, reciprocal, truncate};
 
 /// A symmetric block: the element farthest from zero gets code 0, which stands for -`half`.
 /// Returns the scale and the codes, in 0..2 `half`.
@@ -15,7 +15,7 @@ pub(super) fn symmetric_ref(x: &[f32; 32], half: i32) -> (f32, [u8; 32]) {
 pub(super) fn symmetric_codes_at(x: &[f32; 32], scale: f32, half: i32) -> [u8; 32] {
     let inverse = reciprocal(scale);
     let offset = half as f32 + 0.5;
-    x.map(|x| code(x * inverse + offset, 2 * half - 1))
+    map(x, |x| code(x * inverse + offset, 2 * half - 1))
 }
 
 /// An affine block: codes 0 to `top` reach from the smallest element to the largest.
@@ -31,7 +31,7 @@ pub(super) fn affine_ref(x: &[f32; 32], top: i32) -> (f32, f32, [u8; 32]) {
 #[inline(always)]
 pub(super) fn affine_codes_at(x: &[f32; 32], scale: f32, min: f32, top: i32) -> [u8; 32] {
     let inverse = reciprocal(scale);
-    x.map(|x| code((x - min) * inverse + 0.5, top))
+    map(x, |x| code((x - min) * inverse + 0.5, top))
 }
 
 /// `a` without its fraction, by way of a signed byte, and at most `top`.

@@ -8,6 +8,7 @@ use super::per_lane::PerLane;
 use super::thirty_two::affine_codes;
 use crate::block::BlockFormat;
 use crate::block::k_affine::{Groups, Header, KAffine};
+use crate::block::number::map;
 use crate::block::search::{Deviation, FoundCodes, Grid};
 use crate::numeric::F16;
 use crate::simd::{Lanes, MAX_LANES};
@@ -228,7 +229,7 @@ impl<const GROUPS: usize> BlockHeaders<GROUPS> {
         let [unit] = self.units.lane(lane);
         Header {
             unit: F16::from_f32(unit),
-            multiples: self.multiples.lane(lane).map(|multiple| multiple as u8),
+            multiples: map(&self.multiples.lane(lane), |multiple| multiple as u8),
         }
     }
 }
