@@ -236,7 +236,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         Err(Error::misuse(format!(
-            "{} makes this tensor {dtype}, which is garbage without importance weights for it; give an importance matrix with --imatrix FILE, or choose another recipe",
+            "{} makes this tensor {dtype}, which is garbage without importance weights for it; choose another recipe until --imatrix can read importance matrices",
             self.recipe
         )))
     }
