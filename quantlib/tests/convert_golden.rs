@@ -1,6 +1,6 @@
 //! Whole conversions against hashes of what llama.cpp's converter writes for the same folders.
 //!
-//! The folders come from tests/peers/make_models.py, which needs Python's standard library only;
+//! The folders come from tests/peers/hf_models/, which needs Python's standard library only;
 //! scripts/golden-convert makes the hashes. With QUANTLIB_CONVERTED naming the folder where it kept
 //! the converter's files, a difference is shown at its first byte.
 #![cfg(feature = "hf")]
@@ -21,9 +21,7 @@ type Hashes = BTreeMap<String, BTreeMap<String, String>>;
 #[test]
 fn conversions_equal_the_converters() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let golden = std::fs::read_to_string(root.join("tests/data/golden/convert.json")).unwrap();
-    let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
-    let hashes: Hashes = serde_json::from_value(golden["sha256"].clone()).unwrap();
+    let hashes = golden_hashes(&root.join("tests/data/golden/convert"));
     let scratch = tempfile::tempdir().unwrap();
     let models = scratch.path().join("models");
     make_models(&root, &models);
@@ -48,6 +46,17 @@ fn conversions_equal_the_converters() {
     }
     assert!(!hashes.is_empty());
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Those of all groups of architectures.
+fn golden_hashes(folder: &Path) -> Hashes {
+    let groups = std::fs::read_dir(folder).unwrap();
+    let hashes = groups.flat_map(|group| {
+        let golden = std::fs::read_to_string(group.unwrap().path()).unwrap();
+        let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
+        serde_json::from_value::<Hashes>(golden["sha256"].clone()).unwrap()
+    });
+    hashes.collect()
 }
 
 fn make_models(root: &Path, models: &Path) {

@@ -38,7 +38,7 @@ def q4_k_m(tmp_path_factory):
 
 @pytest.mark.parametrize("outtype", ["f32", "f16", "bf16", "q8_0", "auto"])
 def test_conversions_equal_those_of_llama_cpp(tmp_path, outtype):
-    golden = json.loads((DATA / "golden" / "convert.json").read_text())["sha256"]
+    golden = json.loads((DATA / "golden" / "convert" / "llama.json").read_text())["sha256"]
     out = tmp_path / "out.gguf"
     ql.convert_model(FOLDER, out, outtype)
     assert sha256(out) == golden["tiny-llama-2m"][outtype]

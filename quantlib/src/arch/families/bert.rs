@@ -1,6 +1,9 @@
 //! BERT as an encoder of sentences: no pooling layer, no language-modelling head.
 
 use crate::arch::family::{Family, Param, Spelling, Tensor, TypeClass};
+use crate::arch::hparams::classes::{
+    BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, NONE, Unseen,
+};
 use crate::format::hf::VocabStyle;
 
 pub(super) const BERT: Family = Family {
@@ -49,4 +52,30 @@ pub(super) const BERT: Family = Family {
         Param::Labels,
     ],
     vocab: VocabStyle::Bert,
+};
+
+/// BERT's configuration.
+pub(super) const BERT_CONFIG: ConfigClass = ConfigClass {
+    model_type: "bert",
+    rope: false,
+    derives_head_dim: false,
+    even_heads: false,
+    fields: &[
+        COMMON,
+        &[
+            ("vocab_size", INT, Int(30522)),
+            ("hidden_size", INT, Int(768)),
+            ("num_hidden_layers", INT, Int(12)),
+            ("num_attention_heads", INT, Int(12)),
+            ("intermediate_size", INT, Int(3072)),
+            ("hidden_dropout_prob", FLOAT | INT, Unseen),
+            ("attention_probs_dropout_prob", FLOAT | INT, Unseen),
+            ("max_position_embeddings", INT, Int(512)),
+            ("type_vocab_size", INT, Int(2)),
+            ("layer_norm_eps", FLOAT, Float(1e-12)),
+            ("classifier_dropout", FLOAT | INT | NONE, Unseen),
+            ("is_decoder", BOOL, Unseen),
+            ("add_cross_attention", BOOL, Unseen),
+        ],
+    ],
 };

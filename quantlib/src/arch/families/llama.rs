@@ -2,6 +2,9 @@
 
 use super::DECODER;
 use crate::arch::family::{Computed, Family, Heads, Param, Rewrite, Tensor};
+use crate::arch::hparams::classes::{
+    BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Null, Unseen,
+};
 use crate::format::hf::VocabStyle;
 
 pub(super) const LLAMA: Family = Family {
@@ -32,4 +35,56 @@ pub(super) const MISTRAL: Family = Family {
     classes: &["MistralForCausalLM"],
     bare: &[],
     ..LLAMA
+};
+
+/// Llama's configuration.
+pub(super) const LLAMA_CONFIG: ConfigClass = ConfigClass {
+    model_type: "llama",
+    rope: true,
+    derives_head_dim: true,
+    even_heads: true,
+    fields: &[
+        COMMON,
+        &[
+            ("vocab_size", INT, Int(32000)),
+            ("hidden_size", INT, Int(4096)),
+            ("intermediate_size", INT, Int(11008)),
+            ("num_hidden_layers", INT, Int(32)),
+            ("num_attention_heads", INT, Int(32)),
+            ("num_key_value_heads", INT | NONE, Null),
+            ("max_position_embeddings", INT, Int(2048)),
+            ("rms_norm_eps", FLOAT, Float(1e-6)),
+            ("pretraining_tp", INT | NONE, Unseen),
+            ("rope_parameters", MAP | NONE, Unseen),
+            ("attention_bias", BOOL, Unseen),
+            ("attention_dropout", INT | FLOAT | NONE, Unseen),
+            ("mlp_bias", BOOL, Unseen),
+            ("head_dim", INT | NONE, Null),
+        ],
+    ],
+};
+
+/// Mistral's configuration.
+pub(super) const MISTRAL_CONFIG: ConfigClass = ConfigClass {
+    model_type: "mistral",
+    rope: true,
+    derives_head_dim: true,
+    even_heads: false,
+    fields: &[
+        COMMON,
+        &[
+            ("vocab_size", INT, Int(32000)),
+            ("hidden_size", INT, Int(4096)),
+            ("intermediate_size", INT, Int(14336)),
+            ("num_hidden_layers", INT, Int(32)),
+            ("num_attention_heads", INT, Int(32)),
+            ("num_key_value_heads", INT, Int(8)),
+            ("head_dim", INT | NONE, Null),
+            ("max_position_embeddings", INT, Int(131072)),
+            ("rms_norm_eps", FLOAT, Float(1e-6)),
+            ("rope_parameters", MAP | NONE, Unseen),
+            ("sliding_window", INT | NONE, Unseen),
+            ("attention_dropout", FLOAT | INT, Unseen),
+        ],
+    ],
 };

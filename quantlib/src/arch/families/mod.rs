@@ -1,18 +1,28 @@
-//! The architectures, one description each.
+//! The architectures, one description each, and their configurations.
 
 mod bert;
 mod llama;
 mod qwen;
 
 use super::family::{Family, Tensor, TypeClass};
+use super::hparams::classes::ConfigClass;
 
-/// All of them.
+/// The architectures, which config.json's `architectures` chooses among.
 pub(super) const ALL: &[&Family] = &[
     &llama::LLAMA,
     &llama::MISTRAL,
     &qwen::QWEN2,
     &qwen::QWEN3,
     &bert::BERT,
+];
+
+/// The configurations, which config.json's `model_type` chooses among.
+pub(super) const CONFIGS: &[&ConfigClass] = &[
+    &llama::LLAMA_CONFIG,
+    &llama::MISTRAL_CONFIG,
+    &qwen::QWEN2_CONFIG,
+    &qwen::QWEN3_CONFIG,
+    &bert::BERT_CONFIG,
 ];
 
 /// What decoders with RMS norms and gated feed-forward layers have in common: all but the query

@@ -2,6 +2,9 @@
 
 use super::DECODER;
 use crate::arch::family::{Family, Param, Tensor};
+use crate::arch::hparams::classes::{
+    BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Unseen,
+};
 use crate::format::hf::VocabStyle;
 
 const QUERY_KEY: &[Tensor] = &[
@@ -36,4 +39,47 @@ pub(super) const QWEN3: Family = Family {
         ],
     ],
     ..QWEN2
+};
+
+/// The fields of Qwen's configurations.
+const QWEN: &[Field] = &[
+    ("vocab_size", INT, Int(151936)),
+    ("hidden_size", INT, Int(4096)),
+    ("intermediate_size", INT, Int(22016)),
+    ("num_hidden_layers", INT, Int(32)),
+    ("num_attention_heads", INT, Int(32)),
+    ("num_key_value_heads", INT | NONE, Int(32)),
+    ("max_position_embeddings", INT, Int(32768)),
+    ("rms_norm_eps", FLOAT, Float(1e-6)),
+    ("rope_parameters", MAP | NONE, Unseen),
+    ("use_sliding_window", BOOL, Unseen),
+    ("sliding_window", INT | NONE, Unseen),
+    ("max_window_layers", INT, Unseen),
+    ("layer_types", LIST | NONE, Unseen),
+    ("attention_dropout", FLOAT | INT, Unseen),
+];
+
+/// Qwen 2's configuration.
+pub(super) const QWEN2_CONFIG: ConfigClass = ConfigClass {
+    model_type: "qwen2",
+    rope: true,
+    derives_head_dim: false,
+    even_heads: false,
+    fields: &[COMMON, QWEN],
+};
+
+/// Qwen 3's configuration.
+pub(super) const QWEN3_CONFIG: ConfigClass = ConfigClass {
+    model_type: "qwen3",
+    rope: true,
+    derives_head_dim: false,
+    even_heads: false,
+    fields: &[
+        COMMON,
+        QWEN,
+        &[
+            ("head_dim", INT, Int(128)),
+            ("attention_bias", BOOL, Unseen),
+        ],
+    ],
 };

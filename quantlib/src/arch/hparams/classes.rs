@@ -1,4 +1,6 @@
-//! The configuration classes of transformers 5: fields, their types and defaults.
+//! Configuration classes as transformers 5 has them: how they complete config.json.
+//!
+//! The classes themselves stand with the architectures, in [`families`](super::super::families).
 
 use super::rope;
 use crate::format::hf::Object;
@@ -6,43 +8,44 @@ use serde_json::{Map, Value, json};
 
 /// One configuration class.
 #[derive(Debug)]
-pub(super) struct ConfigClass {
+pub(in crate::arch) struct ConfigClass {
     /// What config.json calls it.
-    pub(super) model_type: &'static str,
-    fields: &'static [&'static [Field]],
+    pub(in crate::arch) model_type: &'static str,
+    /// Its fields, in groups that classes can share.
+    pub(in crate::arch) fields: &'static [&'static [Field]],
     /// Whether it has rope parameters.
-    rope: bool,
+    pub(in crate::arch) rope: bool,
     /// Whether an absent length of heads is calculated.
-    derives_head_dim: bool,
+    pub(in crate::arch) derives_head_dim: bool,
     /// Whether the heads must divide the width.
-    even_heads: bool,
+    pub(in crate::arch) even_heads: bool,
 }
 
 /// Name, accepted types and default of a field.
-type Field = (&'static str, u8, Fallback);
+pub(in crate::arch) type Field = (&'static str, u8, Fallback);
 
 /// Defaults that a GGUF file shows; of the other fields only the types matter, because one value
 /// of a wrong type makes the whole configuration fail.
 #[derive(Clone, Copy, Debug)]
-enum Fallback {
+pub(in crate::arch) enum Fallback {
     Unseen,
     Int(i64),
     Float(f64),
     Null,
 }
-use Fallback::{Float, Int, Null, Unseen};
+pub(in crate::arch) use Fallback::{Float, Int, Null, Unseen};
 
 // The types a field accepts, as bits.
-const INT: u8 = 1;
-const FLOAT: u8 = 1 << 1;
-const BOOL: u8 = 1 << 2;
-const TEXT: u8 = 1 << 3;
-const LIST: u8 = 1 << 4;
-const MAP: u8 = 1 << 5;
-const NONE: u8 = 1 << 6;
+pub(in crate::arch) const INT: u8 = 1;
+pub(in crate::arch) const FLOAT: u8 = 1 << 1;
+pub(in crate::arch) const BOOL: u8 = 1 << 2;
+pub(in crate::arch) const TEXT: u8 = 1 << 3;
+pub(in crate::arch) const LIST: u8 = 1 << 4;
+pub(in crate::arch) const MAP: u8 = 1 << 5;
+pub(in crate::arch) const NONE: u8 = 1 << 6;
 
 /// The fields of every class.
-const COMMON: &[Field] = &[
+pub(in crate::arch) const COMMON: &[Field] = &[
     ("transformers_version", TEXT | NONE, Unseen),
     ("architectures", LIST | NONE, Unseen),
     ("output_hidden_states", BOOL | NONE, Unseen),
@@ -60,121 +63,6 @@ const COMMON: &[Field] = &[
     ("use_cache", BOOL, Unseen),
     ("hidden_act", TEXT, Unseen),
     ("initializer_range", FLOAT, Unseen),
-];
-
-/// The fields of Qwen's classes.
-const QWEN: &[Field] = &[
-    ("vocab_size", INT, Int(151936)),
-    ("hidden_size", INT, Int(4096)),
-    ("intermediate_size", INT, Int(22016)),
-    ("num_hidden_layers", INT, Int(32)),
-    ("num_attention_heads", INT, Int(32)),
-    ("num_key_value_heads", INT | NONE, Int(32)),
-    ("max_position_embeddings", INT, Int(32768)),
-    ("rms_norm_eps", FLOAT, Float(1e-6)),
-    ("rope_parameters", MAP | NONE, Unseen),
-    ("use_sliding_window", BOOL, Unseen),
-    ("sliding_window", INT | NONE, Unseen),
-    ("max_window_layers", INT, Unseen),
-    ("layer_types", LIST | NONE, Unseen),
-    ("attention_dropout", FLOAT | INT, Unseen),
-];
-
-/// The classes, which config.json's `model_type` chooses among.
-pub(super) const ALL: &[ConfigClass] = &[
-    ConfigClass {
-        model_type: "llama",
-        rope: true,
-        derives_head_dim: true,
-        even_heads: true,
-        fields: &[
-            COMMON,
-            &[
-                ("vocab_size", INT, Int(32000)),
-                ("hidden_size", INT, Int(4096)),
-                ("intermediate_size", INT, Int(11008)),
-                ("num_hidden_layers", INT, Int(32)),
-                ("num_attention_heads", INT, Int(32)),
-                ("num_key_value_heads", INT | NONE, Null),
-                ("max_position_embeddings", INT, Int(2048)),
-                ("rms_norm_eps", FLOAT, Float(1e-6)),
-                ("pretraining_tp", INT | NONE, Unseen),
-                ("rope_parameters", MAP | NONE, Unseen),
-                ("attention_bias", BOOL, Unseen),
-                ("attention_dropout", INT | FLOAT | NONE, Unseen),
-                ("mlp_bias", BOOL, Unseen),
-                ("head_dim", INT | NONE, Null),
-            ],
-        ],
-    },
-    ConfigClass {
-        model_type: "mistral",
-        rope: true,
-        derives_head_dim: true,
-        even_heads: false,
-        fields: &[
-            COMMON,
-            &[
-                ("vocab_size", INT, Int(32000)),
-                ("hidden_size", INT, Int(4096)),
-                ("intermediate_size", INT, Int(14336)),
-                ("num_hidden_layers", INT, Int(32)),
-                ("num_attention_heads", INT, Int(32)),
-                ("num_key_value_heads", INT, Int(8)),
-                ("head_dim", INT | NONE, Null),
-                ("max_position_embeddings", INT, Int(131072)),
-                ("rms_norm_eps", FLOAT, Float(1e-6)),
-                ("rope_parameters", MAP | NONE, Unseen),
-                ("sliding_window", INT | NONE, Unseen),
-                ("attention_dropout", FLOAT | INT, Unseen),
-            ],
-        ],
-    },
-    ConfigClass {
-        model_type: "qwen2",
-        rope: true,
-        derives_head_dim: false,
-        even_heads: false,
-        fields: &[COMMON, QWEN],
-    },
-    ConfigClass {
-        model_type: "qwen3",
-        rope: true,
-        derives_head_dim: false,
-        even_heads: false,
-        fields: &[
-            COMMON,
-            QWEN,
-            &[
-                ("head_dim", INT, Int(128)),
-                ("attention_bias", BOOL, Unseen),
-            ],
-        ],
-    },
-    ConfigClass {
-        model_type: "bert",
-        rope: false,
-        derives_head_dim: false,
-        even_heads: false,
-        fields: &[
-            COMMON,
-            &[
-                ("vocab_size", INT, Int(30522)),
-                ("hidden_size", INT, Int(768)),
-                ("num_hidden_layers", INT, Int(12)),
-                ("num_attention_heads", INT, Int(12)),
-                ("intermediate_size", INT, Int(3072)),
-                ("hidden_dropout_prob", FLOAT | INT, Unseen),
-                ("attention_probs_dropout_prob", FLOAT | INT, Unseen),
-                ("max_position_embeddings", INT, Int(512)),
-                ("type_vocab_size", INT, Int(2)),
-                ("layer_norm_eps", FLOAT, Float(1e-12)),
-                ("classifier_dropout", FLOAT | INT | NONE, Unseen),
-                ("is_decoder", BOOL, Unseen),
-                ("add_cross_attention", BOOL, Unseen),
-            ],
-        ],
-    },
 ];
 
 impl ConfigClass {

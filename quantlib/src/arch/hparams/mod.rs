@@ -4,9 +4,10 @@
 //! the model's configuration class, and brings old spellings to new ones. Where that fails, as
 //! it does for a value of a wrong type, the converter takes the file as it is.
 
-mod classes;
+pub(super) mod classes;
 mod rope;
 
+use super::families;
 use crate::error::{Error, Result};
 use crate::format::hf::{Folder, Object};
 use serde_json::Value;
@@ -32,7 +33,7 @@ impl Hparams {
     fn new(config: &Object) -> Result<Self> {
         refuse_special(config)?;
         let model_type = config.get("model_type").and_then(Value::as_str);
-        let class = classes::ALL
+        let class = families::CONFIGS
             .iter()
             .find(|c| Some(c.model_type) == model_type);
         let completed = class.and_then(|class| class.complete(config));
