@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 pub(super) fn sources(model: &Model) -> Vec<&TensorInfo> {
     let files = model.files();
     let mut order: Vec<_> = model
-        .tensors()
+        .own_tensors()
         .iter()
         .enumerate()
         .map(|(index, tensor)| {

@@ -7,10 +7,11 @@
 use crate::block;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::job::products::{Memo, Products};
 use crate::model::{Expr, Model};
 
 /// Elements that calculations take at a time, and that transposes gather at a time.
-const CHUNK: usize = 4096;
+pub(super) const CHUNK: usize = 4096;
 
 /// An expression over the tensors of one model, checked and ready to be evaluated.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ enum Op<'m> {
         of: Box<Source<'m>>,
         value: f32,
     },
+    AddProducts(Products<'m>),
     Values(&'m [f32]),
 }
 
@@ -88,6 +90,9 @@ impl<'m> Source<'m> {
                 of: inner(of)?,
                 value: *value,
             },
+            Expr::AddProducts { of, products } => {
+                Op::AddProducts(Products::new(inner(of)?, products, model)?)
+            }
             Expr::Values { data, .. } => Op::Values(data),
         };
         Ok(Self {
@@ -117,6 +122,7 @@ impl<'m> Source<'m> {
             | Op::SwapRows { of, .. }
             | Op::Transpose { of, .. }
             | Op::Add { of, .. } => of.stored_dtype(),
+            Op::AddProducts(products) => products.of().stored_dtype(),
         }
     }
 
@@ -131,11 +137,13 @@ impl<'m> Source<'m> {
                 2 * own + of.scratch_bytes()
             }
             Op::Concat(parts) => parts.iter().map(Self::scratch_bytes).max().unwrap_or(0),
+            Op::AddProducts(products) => products.scratch_bytes(),
         }
     }
 
-    /// Fills `out` with whole blocks of elements, the first of them at `start`.
-    pub(super) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
+    /// Fills `out` with whole blocks of elements, the first of them at `start`. Whoever reads one
+    /// expression piece by piece keeps the memo meanwhile.
+    pub(super) fn read(&self, start: usize, out: &mut [u8], memo: &mut Memo) -> Result<()> {
         if out.is_empty() {
             return Ok(());
         }
@@ -144,12 +152,13 @@ impl<'m> Source<'m> {
                 let offset = start / self.dtype.block_len() * self.dtype.block_bytes();
                 model.read_at(*index, offset as u64, out)
             }
-            Op::From { of, first } => of.read(first + start, out),
-            Op::Concat(parts) => read_parts(parts, start, out),
-            Op::SwapRows { of, view } => self.read_swapped(of, *view, start, out),
-            Op::Transpose { of, axes } => Gather::new(of, axes, &self.shape, start, out).run(),
-            Op::Cast(of) => self.calculate(of, start, out, |x| x),
-            Op::Add { of, value } => self.calculate(of, start, out, |x| x + value),
+            Op::From { of, first } => of.read(first + start, out, memo),
+            Op::Concat(parts) => read_parts(parts, start, out, memo),
+            Op::SwapRows { of, view } => self.read_swapped(of, *view, start, out, memo),
+            Op::Transpose { of, axes } => Gather::new(of, axes, &self.shape, start, out).run(memo),
+            Op::Cast(of) => self.calculate(of, start, out, memo, |x| x),
+            Op::Add { of, value } => self.calculate(of, start, out, memo, |x| x + value),
+            Op::AddProducts(products) => products.read(start, out, memo),
             Op::Values(values) => {
                 let values = &values[start..][..out.len() / size_of::<f32>()];
                 for (bytes, value) in out.chunks_exact_mut(size_of::<f32>()).zip(values) {
@@ -158,6 +167,18 @@ impl<'m> Source<'m> {
                 Ok(())
             }
         }
+    }
+
+    /// [`read`](Self::read) for values to calculate with: plain floats, widened.
+    pub(super) fn read_values(&self, start: usize, out: &mut [f32], memo: &mut Memo) -> Result<()> {
+        let (codec, size) = (block::codec(self.dtype)?, self.dtype.block_bytes());
+        let mut bytes = vec![0; out.len().min(CHUNK) * size];
+        for (i, values) in out.chunks_mut(CHUNK).enumerate() {
+            let bytes = &mut bytes[..values.len() * size];
+            self.read(start + i * CHUNK, bytes, memo)?;
+            codec.decode(bytes, values);
+        }
+        Ok(())
     }
 
     fn elements(&self) -> usize {
@@ -174,18 +195,16 @@ impl<'m> Source<'m> {
         of: &Source<'_>,
         start: usize,
         out: &mut [u8],
+        memo: &mut Memo,
         function: impl Fn(f32) -> f32,
     ) -> Result<()> {
-        let (from, to) = (block::codec(of.dtype)?, block::codec(self.dtype)?);
-        let mut bytes = vec![0; CHUNK * of.dtype.block_bytes()];
+        let to = block::codec(self.dtype)?;
         let mut values = vec![0.0; CHUNK];
         let chunks = out.chunks_mut(CHUNK * self.dtype.block_bytes());
         for (i, out) in chunks.enumerate() {
             let len = self.elements_in(out.len());
-            let bytes = &mut bytes[..len * of.dtype.block_bytes()];
             let values = &mut values[..len];
-            of.read(start + i * CHUNK, bytes)?;
-            from.decode(bytes, values);
+            of.read_values(start + i * CHUNK, values, memo)?;
             values.iter_mut().for_each(|x| *x = function(*x));
             to.encode(values, len, None, out);
         }
@@ -199,6 +218,7 @@ impl<'m> Source<'m> {
         [_, b, c]: [usize; 3],
         start: usize,
         mut out: &mut [u8],
+        memo: &mut Memo,
     ) -> Result<()> {
         let cols = self.shape.last().copied().unwrap_or(1);
         let (mut row, mut col) = (start / cols, start % cols);
@@ -206,7 +226,7 @@ impl<'m> Source<'m> {
             let len = (cols - col).min(self.elements_in(out.len()));
             let (piece, rest) = out.split_at_mut(self.dtype.row_bytes(len)?);
             let (i, j, k) = (row / (b * c), row / b % c, row % b);
-            of.read((i * b * c + k * c + j) * cols + col, piece)?;
+            of.read((i * b * c + k * c + j) * cols + col, piece, memo)?;
             out = rest;
             row += 1;
             col = 0;
@@ -215,7 +235,12 @@ impl<'m> Source<'m> {
     }
 }
 
-fn read_parts(parts: &[Source<'_>], mut start: usize, mut out: &mut [u8]) -> Result<()> {
+fn read_parts(
+    parts: &[Source<'_>],
+    mut start: usize,
+    mut out: &mut [u8],
+    memo: &mut Memo,
+) -> Result<()> {
     for part in parts {
         let elements = part.elements();
         if start >= elements {
@@ -224,7 +249,7 @@ fn read_parts(parts: &[Source<'_>], mut start: usize, mut out: &mut [u8]) -> Res
         }
         let len = (elements - start).min(part.elements_in(out.len()));
         let (piece, rest) = out.split_at_mut(part.dtype.row_bytes(len)?);
-        part.read(start, piece)?;
+        part.read(start, piece, memo)?;
         out = rest;
         start = 0;
     }
@@ -283,26 +308,26 @@ impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
         }
     }
 
-    fn run(mut self) -> Result<()> {
+    fn run(mut self, memo: &mut Memo) -> Result<()> {
         if self.dims.is_empty() {
-            return self.of.read(self.start, self.out);
+            return self.of.read(self.start, self.out, memo);
         }
-        self.visit(0, 0, 0)
+        self.visit(0, 0, 0, memo)
     }
 
     /// Visits what lies below dimension `dim` at element `at` of the output, which is element
     /// `input` of the input.
-    fn visit(&mut self, dim: usize, at: usize, input: usize) -> Result<()> {
+    fn visit(&mut self, dim: usize, at: usize, input: usize, memo: &mut Memo) -> Result<()> {
         let Some(&Dim {
             len,
             step,
             input_step,
         }) = self.dims.get(dim)
         else {
-            return self.scatter(at, input);
+            return self.scatter(at, input, memo);
         };
         if dim == self.contiguous {
-            return self.visit(dim + 1, at, input);
+            return self.visit(dim + 1, at, input, memo);
         }
         // Below the contiguous dimension, which is still to come, any index may meet the range.
         let indices = if dim < self.contiguous {
@@ -312,19 +337,19 @@ impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
             0..len
         };
         for i in indices {
-            self.visit(dim + 1, at + i * step, input + i * input_step)?;
+            self.visit(dim + 1, at + i * step, input + i * input_step, memo)?;
         }
         Ok(())
     }
 
     /// Copies one run of the input, which begins at element `at` of the output.
-    fn scatter(&mut self, at: usize, input: usize) -> Result<()> {
+    fn scatter(&mut self, at: usize, input: usize, memo: &mut Memo) -> Result<()> {
         let Dim { len, step, .. } = self.dims[self.contiguous];
         let first = self.start.saturating_sub(at).div_ceil(step);
         let end = self.end.saturating_sub(at).div_ceil(step).min(len);
         for from in (first..end).step_by(CHUNK) {
             let run = &mut self.scratch[..(end - from).min(CHUNK) * self.size];
-            self.of.read(input + from, run)?;
+            self.of.read(input + from, run, memo)?;
             for (i, element) in run.chunks_exact(self.size).enumerate() {
                 let place = (at + (from + i) * step - self.start) * self.size;
                 self.out[place..place + self.size].copy_from_slice(element);

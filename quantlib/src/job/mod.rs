@@ -6,6 +6,7 @@
 
 mod evaluate;
 mod facade;
+mod products;
 mod report;
 mod tensor;
 #[cfg(test)]

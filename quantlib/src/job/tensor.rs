@@ -5,6 +5,7 @@ use crate::codec::{NonFinite, RowEncoder};
 use crate::dtype::{DType, rows_and_cols};
 use crate::error::{Error, Result};
 use crate::job::evaluate::Source;
+use crate::job::products::Memo;
 use crate::model::{ImportanceMatrix, Model, OutputTensor};
 use crate::tensor::{Encoding, Floats};
 
@@ -222,7 +223,7 @@ impl<'m> Task<'m> {
             scratch,
         } = buffers;
         let (source, out) = data.split_at_mut(bytes(self.source.dtype(), elements));
-        self.source.read(start, source)?;
+        self.source.read(start, source, &mut Memo::default())?;
         if self.is_copy() {
             return Ok(source);
         }

@@ -62,6 +62,14 @@ pub enum Expr {
         /// What is added.
         value: f32,
     },
+    /// Products of two matrices, each scaled, added to the values: how a low-rank adapter (LoRA) is
+    /// merged. All of it in f32, and every sum in the order of its indices; see [`Product`].
+    AddProducts {
+        /// The values.
+        of: Box<Expr>,
+        /// What is added to each, in this order.
+        products: Vec<Product>,
+    },
     /// Values computed when the plan was made, such as rope factors; f32, row-major.
     Values {
         /// The shape.
@@ -69,6 +77,18 @@ pub enum Expr {
         /// The elements.
         data: Vec<f32>,
     },
+}
+
+/// `scale · (left · right)`: the inner products are summed from 0 on in the order of the inner
+/// dimension, then scaled, all in f32.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// The matrix with as many rows as what it is added to: `[rows, rank]`.
+    pub left: Expr,
+    /// The matrix with as many columns as what it is added to: `[rank, columns]`.
+    pub right: Expr,
+    /// The factor.
+    pub scale: f32,
 }
 
 /// Type and shape of an expression's values.
@@ -192,6 +212,7 @@ impl Expr {
                     ..from
                 })
             }
+            Self::AddProducts { of, products } => infer_products(of, products, lookup),
             Self::Values { shape, data } => {
                 if product(shape) != Some(data.len()) {
                     return Err(misfit(format!("{} values for {shape:?}", data.len())));
@@ -225,6 +246,13 @@ impl Expr {
             | Self::SwapRows { of, .. }
             | Self::Transpose { of, .. }
             | Self::Add { of, .. } => of.visit_inputs(visit),
+            Self::AddProducts { of, products } => {
+                of.visit_inputs(visit);
+                for product in products {
+                    product.left.visit_inputs(visit);
+                    product.right.visit_inputs(visit);
+                }
+            }
             Self::Values { .. } => {}
         }
     }
@@ -262,9 +290,50 @@ impl Expr {
                 of: inner(of),
                 value: *value,
             },
+            Self::AddProducts { of, products } => {
+                let replaced = products.iter().map(|product| Product {
+                    left: product.left.substitute(replace),
+                    right: product.right.substitute(replace),
+                    scale: product.scale,
+                });
+                Self::AddProducts {
+                    of: inner(of),
+                    products: replaced.collect(),
+                }
+            }
             Self::Values { .. } => self.clone(),
         }
     }
+}
+
+fn infer_products<'m>(
+    of: &Expr,
+    products: &[Product],
+    lookup: &dyn Fn(&str) -> Option<&'m TensorInfo>,
+) -> Result<Typed> {
+    let sum = of.infer(lookup)?;
+    plain(&sum)?;
+    let (cols, outer) = (sum.shape.last(), sum.shape.split_last());
+    let rows = outer.and_then(|(_, outer)| product(outer));
+    for Product { left, right, .. } in products {
+        let (left, right) = (left.infer(lookup)?, right.infer(lookup)?);
+        plain(&left)?;
+        plain(&right)?;
+        let fits = match (&left.shape[..], &right.shape[..]) {
+            ([i, k], [l, j]) => rows == Some(*i) && k == l && cols == Some(j),
+            _ => false,
+        };
+        if !fits {
+            return Err(misfit(format!(
+                "the product of {:?} and {:?} cannot be added to {:?}",
+                left.shape, right.shape, sum.shape
+            )));
+        }
+    }
+    Ok(Typed {
+        dtype: DType::F32,
+        ..sum
+    })
 }
 
 fn infer_concat<'m>(

@@ -6,7 +6,7 @@ mod plan;
 mod reader;
 mod value;
 
-pub use expr::{Expr, Typed};
+pub use expr::{Expr, Product, Typed};
 pub use importance::ImportanceMatrix;
 pub use plan::{Edit, OutputTensor, Plan};
 pub use reader::{Location, Model, Reader, TensorInfo};

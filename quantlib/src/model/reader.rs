@@ -68,6 +68,8 @@ pub struct Model {
     tensors: Vec<TensorInfo>,
     by_name: HashMap<String, usize>,
     metadata: Metadata,
+    /// How many of the tensors are no attached model's.
+    own: usize,
     reader: Box<dyn Reader>,
 }
 
@@ -92,11 +94,48 @@ impl Model {
         Ok(Self {
             path,
             format,
+            own: tensors.len(),
             tensors,
             by_name,
             metadata,
             reader,
         })
+    }
+
+    /// Adds the tensors of another model, whose names get `prefix` in front, so that the expressions
+    /// of one plan can refer to both. Path, format and metadata stay this model's.
+    ///
+    /// # Errors
+    /// `malformed` if a tensor of that name is there already.
+    ///
+    /// ```no_run
+    /// let base = quantlib::open("base")?;
+    /// let both = base.attach("adapter:", quantlib::open("adapter.safetensors")?)?;
+    /// let scales = both.read("adapter:scales")?;
+    /// # Ok::<(), quantlib::Error>(())
+    /// ```
+    pub fn attach(self, prefix: &str, other: Model) -> Result<Self> {
+        let own = self.own;
+        let (first, first_file) = (self.tensors.len(), self.files().len());
+        let mut tensors = self.tensors;
+        tensors.extend(other.tensors.into_iter().map(|tensor| TensorInfo {
+            name: format!("{prefix}{}", tensor.name),
+            ..tensor
+        }));
+        let reader = Attached {
+            base: self.reader,
+            other: other.reader,
+            first,
+            first_file,
+        };
+        let both = Self::new(
+            self.path,
+            self.format,
+            tensors,
+            self.metadata,
+            Box::new(reader),
+        )?;
+        Ok(Self { own, ..both })
     }
 
     /// The file or folder that was opened.
@@ -112,6 +151,11 @@ impl Model {
     /// The tensors in file order.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
+    }
+
+    /// The tensors in file order without those of [attached](Self::attach) models.
+    pub fn own_tensors(&self) -> &[TensorInfo] {
+        &self.tensors[..self.own]
     }
 
     /// The index of a tensor in [`tensors`](Self::tensors).
@@ -171,5 +215,41 @@ impl Model {
         let mut data = vec![0; self.tensors[index].nbytes()];
         self.read_at(index, 0, &mut data)?;
         Ok(data)
+    }
+}
+
+/// Two readers as one: the tensors and files of one after those of the other.
+#[derive(Debug)]
+struct Attached {
+    base: Box<dyn Reader>,
+    other: Box<dyn Reader>,
+    /// The number of tensors of the base.
+    first: usize,
+    /// The number of its files.
+    first_file: usize,
+}
+
+impl Reader for Attached {
+    fn read_at(&self, index: usize, offset: u64, buf: &mut [u8]) -> Result<()> {
+        match index.checked_sub(self.first) {
+            None => self.base.read_at(index, offset, buf),
+            Some(index) => self.other.read_at(index, offset, buf),
+        }
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        let mut files = self.base.files();
+        files.extend(self.other.files());
+        files
+    }
+
+    fn location(&self, index: usize) -> Option<Location> {
+        match index.checked_sub(self.first) {
+            None => self.base.location(index),
+            Some(index) => self.other.location(index).map(|at| Location {
+                file: at.file + self.first_file,
+                ..at
+            }),
+        }
     }
 }

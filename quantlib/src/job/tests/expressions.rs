@@ -3,7 +3,8 @@
 use super::{Random, Tensor, model};
 use crate::dtype::DType;
 use crate::job::evaluate::Source;
-use crate::model::Expr;
+use crate::job::products::Memo;
+use crate::model::{Expr, Product};
 use half::{bf16, f16};
 use proptest::prelude::*;
 
@@ -166,7 +167,7 @@ impl Builder {
         let of = Box::new(expr);
         let quantized = value.dtype.is_quantized();
         let float = value.dtype.is_plain_float();
-        match self.random.between(0, 6) {
+        match self.random.between(0, 7) {
             0 if float => {
                 let dtype = self.random.pick(&FLOATS);
                 (Expr::Cast { of, dtype }, value.map(dtype, |x| x))
@@ -217,6 +218,7 @@ impl Builder {
                 let value = value.transpose(&axes);
                 (Expr::Transpose { of, axes }, value)
             }
+            6 if float => self.add_products(*of, value),
             _ if value.shape.len() > 1 || !quantized => {
                 let mut shape = value.shape.clone();
                 shape[0] = self.random.between(1, 4);
@@ -228,6 +230,31 @@ impl Builder {
             }
             _ => (*of, value),
         }
+    }
+
+    fn add_products(&mut self, of: Expr, value: Naive) -> (Expr, Naive) {
+        let (rows, cols) = (value.rows(), *value.shape.last().unwrap());
+        let mut sum = value.map(DType::F32, |x| x);
+        let mut products = Vec::new();
+        for _ in 0..self.random.between(0, 2) {
+            let rank = self.random.between(1, 5);
+            let [left_type, right_type] = [self.random.pick(&FLOATS), self.random.pick(&FLOATS)];
+            let (left, left_value) = self.leaf(left_type, vec![rows, rank]);
+            let (right, right_value) = self.leaf(right_type, vec![rank, cols]);
+            let scale = self.random.float();
+            for (at, block) in sum.blocks.iter_mut().enumerate() {
+                let (row, col) = (at / cols, at % cols);
+                let product = (0..rank).fold(0.0, |sum, k| {
+                    let left = decode(left_type, &left_value.blocks[row * rank + k]);
+                    let right = decode(right_type, &right_value.blocks[k * cols + col]);
+                    sum + left * right
+                });
+                *block = encode(DType::F32, decode(DType::F32, block) + scale * product);
+            }
+            products.push(Product { left, right, scale });
+        }
+        let of = Box::new(of);
+        (Expr::AddProducts { of, products }, sum)
     }
 
     fn other_shape(&mut self, value: &Naive, keep_rows: bool) -> Vec<usize> {
@@ -264,8 +291,9 @@ proptest! {
         prop_assert_eq!(source.shape(), &expected.shape[..]);
         let expected = expected.blocks.concat();
         let mut found = vec![0xAA; expected.len()];
+        let mut memo = Memo::default();
         for (i, out) in found.chunks_mut(piece * source.dtype().block_bytes()).enumerate() {
-            source.read(i * piece * source.dtype().block_len(), out).unwrap();
+            source.read(i * piece * source.dtype().block_len(), out, &mut memo).unwrap();
         }
         prop_assert!(found == expected, "{expr:?}");
     }
@@ -290,10 +318,51 @@ fn long_ranges_cross_chunks() {
     let model = model(Vec::new());
     let source = Source::new(&transposed, &model).unwrap();
     let mut found = vec![0; rows * cols * 4];
-    source.read(0, &mut found).unwrap();
+    source.read(0, &mut found, &mut Memo::default()).unwrap();
     let expected: Vec<u8> = (0..cols)
         .flat_map(|col| (0..rows).map(move |row| row * cols + col))
         .flat_map(|i| (values[i] + 0.5).to_le_bytes())
         .collect();
     assert!(found == expected);
+}
+
+/// An adapter of another file, merged into rows whose order changes.
+#[test]
+fn inputs_of_attached_models() {
+    let tensor = |name: &str, shape: [usize; 2], values: &[f32]| Tensor {
+        name: name.into(),
+        dtype: DType::F32,
+        shape: shape.into(),
+        data: values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+    };
+    let base = model(vec![tensor("w", [2, 3], &[1., 2., 3., 4., 5., 6.])]);
+    let adapter = vec![
+        tensor("a", [1, 3], &[1., 0., -1.]),
+        tensor("b", [2, 1], &[10., 20.]),
+    ];
+    let both = base.attach("x:", model(adapter)).unwrap();
+    assert_eq!(both.own_tensors().len(), 1);
+    assert_eq!(both.tensors().len(), 3);
+    let merged = Expr::SwapRows {
+        of: Box::new(Expr::AddProducts {
+            of: Box::new(Expr::input("w")),
+            products: vec![Product {
+                left: Expr::input("x:b"),
+                right: Expr::input("x:a"),
+                scale: 0.5,
+            }],
+        }),
+        view: [1, 2, 1],
+    };
+    assert_eq!(merged.inputs(), ["w", "x:b", "x:a"]);
+    let mut found = [0.0; 6];
+    Source::new(&merged, &both)
+        .unwrap()
+        .read_values(0, &mut found, &mut Memo::default())
+        .unwrap();
+    assert_eq!(found, [6., 2., -2., 14., 5., -4.]);
+    assert!(
+        both.attach("", model(vec![tensor("w", [1, 1], &[0.])]))
+            .is_err()
+    );
 }
