@@ -1,5 +1,6 @@
 //! The vocabulary in which architectures are described.
 
+use super::params::SHARED_KEYS;
 use crate::error::{Error, Result};
 use crate::format::hf::VocabStyle;
 
@@ -23,10 +24,27 @@ pub(super) struct Family {
     pub(super) tensors: &'static [&'static [Tensor]],
     /// Tensors that are calculated from hyper-parameters and go first.
     pub(super) computed: &'static [Computed],
-    /// The keys after those that all architectures share, in order.
-    pub(super) params: &'static [Param],
+    /// The keys in order, in groups that architectures can share:
+    /// [`SHARED_KEYS`](super::params::SHARED_KEYS) are those of almost all.
+    pub(super) params: &'static [&'static [Param]],
     /// How the vocabulary is found.
     pub(super) vocab: VocabStyle,
+}
+
+impl Family {
+    /// A description that says nothing yet.
+    pub(super) const BLANK: Self = Self {
+        classes: &[],
+        bare: &[],
+        gguf: "",
+        rerankers: &[],
+        spellings: &[],
+        skip: &[],
+        tensors: &[],
+        computed: &[],
+        params: &[SHARED_KEYS],
+        vocab: VocabStyle::Gpt2,
+    };
 }
 
 /// A change to the names of source tensors.

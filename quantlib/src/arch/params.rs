@@ -8,8 +8,8 @@ use crate::format::hf::{Folder, Object};
 use crate::model::{Array, Value};
 use serde_json::Value as Json;
 
-/// The keys that all architectures share, each with every spelling of its hyper-parameter.
-const COMMON: &[Param] = &[
+/// The keys that almost all architectures share, each with every spelling of its hyper-parameter.
+pub(super) const SHARED_KEYS: &[Param] = &[
     Param::Uint("block_count", BLOCKS),
     Param::Uint(
         "context_length",
@@ -87,7 +87,7 @@ pub(super) fn write(
         hparams,
         file_type,
     };
-    for param in COMMON.iter().chain(family.params) {
+    for param in family.params.iter().copied().flatten() {
         writer
             .param(param)
             .map_err(|e| e.in_file(folder.path().join("config.json")))?;

@@ -4,13 +4,12 @@ use crate::arch::family::{Family, Param, Spelling, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, NONE, Unseen,
 };
+use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
 
 pub(super) const BERT: Family = Family {
     classes: &["BertModel", "BertForMaskedLM"],
-    bare: &[],
     gguf: "bert",
-    rerankers: &[],
     spellings: &[
         Spelling::Prefix("bert."),
         Spelling::Suffix(".gamma", ".weight"),
@@ -45,21 +44,21 @@ pub(super) const BERT: Family = Family {
             "blk.{}.layer_output_norm",
         ),
     ]],
-    computed: &[],
     params: &[
-        Param::Flag("attention.causal", false),
-        Param::Pooling,
-        Param::Labels,
+        SHARED_KEYS,
+        &[
+            Param::Flag("attention.causal", false),
+            Param::Pooling,
+            Param::Labels,
+        ],
     ],
     vocab: VocabStyle::Bert,
+    ..Family::BLANK
 };
 
 /// BERT's configuration.
 pub(super) const BERT_CONFIG: ConfigClass = ConfigClass {
     model_type: "bert",
-    rope: false,
-    derives_head_dim: false,
-    even_heads: false,
     fields: &[
         COMMON,
         &[
@@ -78,4 +77,5 @@ pub(super) const BERT_CONFIG: ConfigClass = ConfigClass {
             ("add_cross_attention", BOOL, Unseen),
         ],
     ],
+    ..ConfigClass::BLANK
 };

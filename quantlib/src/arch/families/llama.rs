@@ -5,15 +5,13 @@ use crate::arch::family::{Computed, Family, Heads, Param, Rewrite, Tensor};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Null, Unseen,
 };
+use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
 
 pub(super) const LLAMA: Family = Family {
     classes: &["LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel"],
     bare: &[("LlamaModel", "model.")],
     gguf: "llama",
-    rerankers: &[],
-    spellings: &[],
-    skip: &[],
     tensors: &[
         DECODER,
         &[
@@ -25,10 +23,14 @@ pub(super) const LLAMA: Family = Family {
     ],
     computed: &[Computed::Llama3RopeFactors],
     params: &[
-        Param::Uint("vocab_size", &["vocab_size"]),
-        Param::RopeDimensions,
+        SHARED_KEYS,
+        &[
+            Param::Uint("vocab_size", &["vocab_size"]),
+            Param::RopeDimensions,
+        ],
     ],
     vocab: VocabStyle::Llama,
+    ..Family::BLANK
 };
 
 pub(super) const MISTRAL: Family = Family {
@@ -62,6 +64,7 @@ pub(super) const LLAMA_CONFIG: ConfigClass = ConfigClass {
             ("head_dim", INT | NONE, Null),
         ],
     ],
+    ..ConfigClass::BLANK
 };
 
 /// Mistral's configuration.
@@ -69,7 +72,6 @@ pub(super) const MISTRAL_CONFIG: ConfigClass = ConfigClass {
     model_type: "mistral",
     rope: true,
     derives_head_dim: true,
-    even_heads: false,
     fields: &[
         COMMON,
         &[
@@ -87,4 +89,5 @@ pub(super) const MISTRAL_CONFIG: ConfigClass = ConfigClass {
             ("attention_dropout", FLOAT | INT, Unseen),
         ],
     ],
+    ..ConfigClass::BLANK
 };

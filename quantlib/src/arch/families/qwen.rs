@@ -5,6 +5,7 @@ use crate::arch::family::{Family, Param, Tensor};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Unseen,
 };
+use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
 
 const QUERY_KEY: &[Tensor] = &[
@@ -16,13 +17,10 @@ pub(super) const QWEN2: Family = Family {
     classes: &["Qwen2ForCausalLM", "Qwen2Model"],
     bare: &[("Qwen2Model", "model.")],
     gguf: "qwen2",
-    rerankers: &[],
-    spellings: &[],
-    skip: &[],
     tensors: &[DECODER, QUERY_KEY],
-    computed: &[],
-    params: &[Param::Pooling],
+    params: &[SHARED_KEYS, &[Param::Pooling]],
     vocab: VocabStyle::Qwen,
+    ..Family::BLANK
 };
 
 pub(super) const QWEN3: Family = Family {
@@ -63,17 +61,14 @@ const QWEN: &[Field] = &[
 pub(super) const QWEN2_CONFIG: ConfigClass = ConfigClass {
     model_type: "qwen2",
     rope: true,
-    derives_head_dim: false,
-    even_heads: false,
     fields: &[COMMON, QWEN],
+    ..ConfigClass::BLANK
 };
 
 /// Qwen 3's configuration.
 pub(super) const QWEN3_CONFIG: ConfigClass = ConfigClass {
     model_type: "qwen3",
     rope: true,
-    derives_head_dim: false,
-    even_heads: false,
     fields: &[
         COMMON,
         QWEN,
@@ -82,4 +77,5 @@ pub(super) const QWEN3_CONFIG: ConfigClass = ConfigClass {
             ("attention_bias", BOOL, Unseen),
         ],
     ],
+    ..ConfigClass::BLANK
 };

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 pub(in crate::arch) struct ConfigClass {
     /// What config.json calls it.
     pub(in crate::arch) model_type: &'static str,
+    /// Names that stand for those of fields, with the fields (`attribute_map`).
+    pub(in crate::arch) aliases: &'static [(&'static str, &'static str)],
     /// Its fields, in groups that classes can share.
     pub(in crate::arch) fields: &'static [&'static [Field]],
     /// Whether it has rope parameters.
@@ -66,11 +68,32 @@ pub(in crate::arch) const COMMON: &[Field] = &[
 ];
 
 impl ConfigClass {
+    /// A description that says nothing yet.
+    pub(in crate::arch) const BLANK: Self = Self {
+        model_type: "",
+        aliases: &[],
+        fields: &[],
+        rope: false,
+        derives_head_dim: false,
+        even_heads: false,
+    };
+
+    /// The name of the field that a name stands for.
+    fn field<'n>(&self, name: &'n str) -> &'n str {
+        let alias = self.aliases.iter().find(|(alias, _)| *alias == name);
+        alias.map_or(name, |(_, field)| field)
+    }
+
     /// `config` with defaults and in today's spelling; `None` if transformers would not accept it.
     pub(super) fn complete(&self, config: &Object) -> Option<Object> {
         let mut values = config.clone();
+        for (alias, field) in self.aliases {
+            if let Some(value) = values.shift_remove(*alias) {
+                set(&mut values, field, value);
+            }
+        }
         for (name, accepted, default) in self.fields.iter().copied().flatten() {
-            match (config.get(*name), default) {
+            match (values.get(*name), default) {
                 (Some(value), _) if type_of(value) & accepted == 0 => return None,
                 (Some(_), _) | (None, Unseen) => {}
                 (None, Int(n)) => set(&mut values, name, json!(n)),
@@ -89,8 +112,8 @@ impl ConfigClass {
 
     /// Numbers of heads and their length, where they follow from others.
     fn fill_heads(&self, values: &mut Object) -> Option<()> {
-        let heads = values.get("num_attention_heads")?.as_i64()?;
-        let width = values.get("hidden_size")?.as_i64()?;
+        let heads = values.get(self.field("num_attention_heads"))?.as_i64()?;
+        let width = values.get(self.field("hidden_size"))?.as_i64()?;
         let null = |key: &str| values.get(key).is_some_and(Value::is_null);
         let (no_kv, no_dim) = (null("num_key_value_heads"), null("head_dim"));
         if no_kv {
@@ -104,7 +127,8 @@ impl ConfigClass {
 
     fn layers_fit(&self, values: &Object) -> bool {
         let types = values.get("layer_types").and_then(Value::as_array);
-        let layers = values.get("num_hidden_layers").and_then(Value::as_u64);
+        let layers = values.get(self.field("num_hidden_layers"));
+        let layers = layers.and_then(Value::as_u64);
         types.is_none_or(|types| Some(types.len() as u64) == layers)
     }
 }

@@ -34,6 +34,8 @@ pub enum VocabStyle {
     Llama,
     /// SentencePiece, else byte-level BPE: Qwen 2 and 3.
     Qwen,
+    /// Byte-level BPE: GPT-2.
+    Gpt2,
     /// WordPiece: BERT.
     Bert,
 }
@@ -63,6 +65,11 @@ pub fn vocab(folder: &Folder, style: VocabStyle, options: &VocabOptions) -> Resu
             if !sentencepiece(folder, &files, options, &mut out)? {
                 gpt2(folder, &mut files, options, &mut out)?;
             }
+            Ok(out)
+        }
+        VocabStyle::Gpt2 => {
+            let mut out = Metadata::new();
+            gpt2(folder, &mut files, options, &mut out)?;
             Ok(out)
         }
         VocabStyle::Bert => bert(folder, &mut files, options),
