@@ -51,8 +51,10 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
 
     let mut keys = Keys::default();
     keys.set("general.architecture", family.gguf);
+    let number = file_type.number;
+    params::write(&mut keys, family, &[family.early], folder, &hparams, number)?;
     general::write(&mut keys, folder, parameters, options.name.as_deref())?;
-    params::write(&mut keys, family, folder, &hparams, file_type.number)?;
+    params::write(&mut keys, family, family.params, folder, &hparams, number)?;
     keys.set("general.quantization_version", QUANTIZATION_VERSION);
     let vocab_options = VocabOptions {
         pre: options.pre.clone(),

@@ -24,6 +24,10 @@ pub(super) struct Family {
     pub(super) tensors: &'static [&'static [Tensor]],
     /// Tensors that are calculated from hyper-parameters and go first.
     pub(super) computed: &'static [Computed],
+    /// Keys that the converter writes before those of the model's name and origin.
+    pub(super) early: &'static [Param],
+    /// Hyper-parameters that the keys make nothing of.
+    pub(super) ignored: &'static [&'static str],
     /// The keys in order, in groups that architectures can share:
     /// [`SHARED_KEYS`](super::params::SHARED_KEYS) are those of almost all.
     pub(super) params: &'static [&'static [Param]],
@@ -42,6 +46,8 @@ impl Family {
         skip: &[],
         tensors: &[],
         computed: &[],
+        early: &[],
+        ignored: &[],
         params: &[SHARED_KEYS],
         vocab: VocabStyle::Gpt2,
     };
@@ -126,6 +132,8 @@ impl Tensor {
 pub(super) enum Computed {
     /// The factors that Llama 3.1's rope scaling divides frequencies by; only with that scaling.
     Llama3RopeFactors,
+    /// None, and an error with Llama 3.1's rope scaling: the architecture has no place for its factors.
+    NoLlama3RopeFactors,
 }
 
 /// A metadata key. The names are those after the architecture's prefix.
@@ -137,6 +145,8 @@ pub(super) enum Param {
     Uints(&'static str, &'static [&'static str]),
     /// A float, copied likewise.
     Float(&'static str, &'static [&'static str]),
+    /// A float, copied likewise unless it is zero.
+    Factor(&'static str, &'static [&'static str]),
     /// A flag of the architecture itself.
     Flag(&'static str, bool),
     /// `attention.causal`, where config.json says that attention looks both ways.

@@ -16,8 +16,7 @@ use serde_json::Value;
 /// The factors that frequencies are divided by, if the model has this scaling.
 pub(super) fn llama3(hparams: &Hparams) -> Result<Option<Expr>> {
     let rope = hparams.rope();
-    let kind = rope.get("rope_type").and_then(Value::as_str);
-    if kind.is_none_or(|kind| !kind.eq_ignore_ascii_case("llama3")) {
+    if !is_llama3(rope) {
         return Ok(None);
     }
     let dim = hparams.head_dim()?;
@@ -41,6 +40,22 @@ pub(super) fn llama3(hparams: &Hparams) -> Result<Option<Expr>> {
         shape: vec![data.len()],
         data,
     }))
+}
+
+fn is_llama3(rope: &Object) -> bool {
+    let kind = rope.get("rope_type").and_then(Value::as_str);
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("llama3"))
+}
+
+/// Refuses models with this scaling.
+pub(super) fn no_llama3(hparams: &Hparams) -> Result<()> {
+    match is_llama3(hparams.rope()) {
+        false => Ok(()),
+        true => Err(Error::unsupported(
+            "llama.cpp has no rope scaling of type llama3 for this architecture",
+        )
+        .in_key("rope_type")),
+    }
 }
 
 /// Longest head that is believed.

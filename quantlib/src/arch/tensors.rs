@@ -91,6 +91,9 @@ impl<'m> Mapper<'m> {
             Computed::Llama3RopeFactors => {
                 ("rope_freqs.weight", rope_factors::llama3(self.hparams)?)
             }
+            Computed::NoLlama3RopeFactors => {
+                return rope_factors::no_llama3(self.hparams).map(|()| None);
+            }
         };
         values
             .map(|source| output(name.to_owned(), source, DType::F32, &|_| None))

@@ -3,7 +3,7 @@
 use super::DECODER;
 use crate::arch::family::{Computed, Family, Heads, Param, Rewrite, Tensor};
 use crate::arch::hparams::classes::{
-    BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Null, Unseen,
+    BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Null, Rope, Rule, Unseen,
 };
 use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
@@ -42,9 +42,8 @@ pub(super) const MISTRAL: Family = Family {
 /// Llama's configuration.
 pub(super) const LLAMA_CONFIG: ConfigClass = ConfigClass {
     model_type: "llama",
-    rope: true,
-    derives_head_dim: true,
-    even_heads: true,
+    rope: Rope::USUAL,
+    rules: &[Rule::DeriveHeadDim, Rule::EvenHeads],
     fields: &[
         COMMON,
         &[
@@ -70,8 +69,8 @@ pub(super) const LLAMA_CONFIG: ConfigClass = ConfigClass {
 /// Mistral's configuration.
 pub(super) const MISTRAL_CONFIG: ConfigClass = ConfigClass {
     model_type: "mistral",
-    rope: true,
-    derives_head_dim: true,
+    rope: Rope::USUAL,
+    rules: &[Rule::DeriveHeadDim],
     fields: &[
         COMMON,
         &[

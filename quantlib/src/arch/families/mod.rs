@@ -1,8 +1,11 @@
 //! The architectures, one description each, and their configurations.
 
 mod bert;
+mod granite;
 mod llama;
 mod qwen;
+mod smollm;
+mod starcoder;
 
 use super::family::{Family, Tensor, TypeClass};
 use super::hparams::classes::ConfigClass;
@@ -14,6 +17,9 @@ pub(super) const ALL: &[&Family] = &[
     &qwen::QWEN2,
     &qwen::QWEN3,
     &bert::BERT,
+    &granite::GRANITE,
+    &smollm::SMOLLM3,
+    &starcoder::STARCODER2,
 ];
 
 /// The configurations, which config.json's `model_type` chooses among.
@@ -23,6 +29,9 @@ pub(super) const CONFIGS: &[&ConfigClass] = &[
     &qwen::QWEN2_CONFIG,
     &qwen::QWEN3_CONFIG,
     &bert::BERT_CONFIG,
+    &granite::GRANITE_CONFIG,
+    &smollm::SMOLLM3_CONFIG,
+    &starcoder::STARCODER2_CONFIG,
 ];
 
 /// What decoders with RMS norms and gated feed-forward layers have in common: all but the query
@@ -41,4 +50,10 @@ const DECODER: &[Tensor] = &[
     Tensor::new("model.layers.{}.mlp.gate_proj", "blk.{}.ffn_gate"),
     Tensor::new("model.layers.{}.mlp.up_proj", "blk.{}.ffn_up"),
     Tensor::new("model.layers.{}.mlp.down_proj", "blk.{}.ffn_down"),
+];
+
+/// Query and key projections that stay as they are.
+const QUERY_KEY: &[Tensor] = &[
+    Tensor::new("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q"),
+    Tensor::new("model.layers.{}.self_attn.k_proj", "blk.{}.attn_k"),
 ];

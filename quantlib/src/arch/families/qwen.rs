@@ -1,17 +1,12 @@
 //! Qwen 2 and 3: Llama's layout with the heads left as they are.
 
-use super::DECODER;
+use super::{DECODER, QUERY_KEY};
 use crate::arch::family::{Family, Param, Tensor};
 use crate::arch::hparams::classes::{
-    BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Unseen,
+    BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Rope, Unseen,
 };
 use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
-
-const QUERY_KEY: &[Tensor] = &[
-    Tensor::new("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q"),
-    Tensor::new("model.layers.{}.self_attn.k_proj", "blk.{}.attn_k"),
-];
 
 pub(super) const QWEN2: Family = Family {
     classes: &["Qwen2ForCausalLM", "Qwen2Model"],
@@ -60,7 +55,7 @@ const QWEN: &[Field] = &[
 /// Qwen 2's configuration.
 pub(super) const QWEN2_CONFIG: ConfigClass = ConfigClass {
     model_type: "qwen2",
-    rope: true,
+    rope: Rope::USUAL,
     fields: &[COMMON, QWEN],
     ..ConfigClass::BLANK
 };
@@ -68,7 +63,7 @@ pub(super) const QWEN2_CONFIG: ConfigClass = ConfigClass {
 /// Qwen 3's configuration.
 pub(super) const QWEN3_CONFIG: ConfigClass = ConfigClass {
     model_type: "qwen3",
-    rope: true,
+    rope: Rope::USUAL,
     fields: &[
         COMMON,
         QWEN,

@@ -13,14 +13,43 @@ pub(in crate::arch) struct ConfigClass {
     pub(in crate::arch) model_type: &'static str,
     /// Names that stand for those of fields, with the fields (`attribute_map`).
     pub(in crate::arch) aliases: &'static [(&'static str, &'static str)],
-    /// Its fields, in groups that classes can share.
+    /// Its fields, in groups that classes can share; of several of one name the last counts.
     pub(in crate::arch) fields: &'static [&'static [Field]],
-    /// Whether it has rope parameters.
-    pub(in crate::arch) rope: bool,
-    /// Whether an absent length of heads is calculated.
-    pub(in crate::arch) derives_head_dim: bool,
-    /// Whether the heads must divide the width.
-    pub(in crate::arch) even_heads: bool,
+    /// Its rope parameters.
+    pub(in crate::arch) rope: Rope,
+    /// What it does beyond filling in defaults, in this order.
+    pub(in crate::arch) rules: &'static [Rule],
+}
+
+/// The rope parameters of a configuration class, with the defaults of what a GGUF file shows.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::arch) enum Rope {
+    /// None.
+    Absent,
+    /// One set of them.
+    One {
+        /// The base frequency.
+        theta: f64,
+        /// The part of a head that is turned.
+        partial: Option<f64>,
+    },
+}
+
+impl Rope {
+    /// What most classes have.
+    pub(in crate::arch) const USUAL: Self = Self::One {
+        theta: 10000.0,
+        partial: None,
+    };
+}
+
+/// What a configuration class does beyond filling in defaults.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::arch) enum Rule {
+    /// Calculates the length of heads where it is absent.
+    DeriveHeadDim,
+    /// Accepts only heads that divide the width.
+    EvenHeads,
 }
 
 /// Name, accepted types and default of a field.
@@ -73,9 +102,8 @@ impl ConfigClass {
         model_type: "",
         aliases: &[],
         fields: &[],
-        rope: false,
-        derives_head_dim: false,
-        even_heads: false,
+        rope: Rope::Absent,
+        rules: &[],
     };
 
     /// The name of the field that a name stands for.
@@ -92,8 +120,8 @@ impl ConfigClass {
                 set(&mut values, field, value);
             }
         }
-        for (name, accepted, default) in self.fields.iter().copied().flatten() {
-            match (values.get(*name), default) {
+        for (name, accepted, default) in self.fields() {
+            match (values.get(name), default) {
                 (Some(value), _) if type_of(value) & accepted == 0 => return None,
                 (Some(_), _) | (None, Unseen) => {}
                 (None, Int(n)) => set(&mut values, name, json!(n)),
@@ -102,27 +130,34 @@ impl ConfigClass {
             }
         }
         self.fill_heads(&mut values)?;
-        if self.rope {
-            rope::standardize(&mut values)?;
+        for rule in self.rules {
+            rule.apply(&mut values)?;
         }
+        rope::standardize(self.rope, &mut values)?;
         self.layers_fit(&values).then_some(())?;
         label(&mut values)?;
         Some(values)
     }
 
-    /// Numbers of heads and their length, where they follow from others.
+    fn fields(&self) -> impl Iterator<Item = Field> {
+        let all = || self.fields.iter().copied().flatten().copied();
+        let again = move |at, name| all().skip(at + 1).any(|(later, ..)| later == name);
+        all()
+            .enumerate()
+            .filter(move |&(at, (name, ..))| !again(at, name))
+            .map(|(_, field)| field)
+    }
+
+    /// As many key heads as query heads, where their number is null.
     fn fill_heads(&self, values: &mut Object) -> Option<()> {
-        let heads = values.get(self.field("num_attention_heads"))?.as_i64()?;
-        let width = values.get(self.field("hidden_size"))?.as_i64()?;
-        let null = |key: &str| values.get(key).is_some_and(Value::is_null);
-        let (no_kv, no_dim) = (null("num_key_value_heads"), null("head_dim"));
-        if no_kv {
-            set(values, "num_key_value_heads", json!(heads));
+        let heads = values.get(self.field("num_attention_heads"))?.clone();
+        if values
+            .get("num_key_value_heads")
+            .is_some_and(Value::is_null)
+        {
+            set(values, "num_key_value_heads", heads);
         }
-        if self.derives_head_dim && no_dim {
-            set(values, "head_dim", json!(width.checked_div(heads)?));
-        }
-        (!self.even_heads || width.checked_rem(heads)? == 0).then_some(())
+        Some(())
     }
 
     fn layers_fit(&self, values: &Object) -> bool {
@@ -130,6 +165,26 @@ impl ConfigClass {
         let layers = values.get(self.field("num_hidden_layers"));
         let layers = layers.and_then(Value::as_u64);
         types.is_none_or(|types| Some(types.len() as u64) == layers)
+    }
+}
+
+impl Rule {
+    /// Applies it; `None` if transformers would not accept the values.
+    fn apply(self, values: &mut Object) -> Option<()> {
+        let number = |key: &str| values.get(key).and_then(Value::as_i64);
+        match self {
+            Self::DeriveHeadDim => {
+                let dim = number("hidden_size")?.checked_div(number("num_attention_heads")?)?;
+                if values.get("head_dim").is_some_and(Value::is_null) {
+                    set(values, "head_dim", json!(dim));
+                }
+                Some(())
+            }
+            Self::EvenHeads => {
+                let rest = number("hidden_size")?.checked_rem(number("num_attention_heads")?)?;
+                (rest == 0).then_some(())
+            }
+        }
     }
 }
 

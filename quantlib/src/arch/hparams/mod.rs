@@ -13,7 +13,7 @@ use crate::format::hf::{Folder, Object};
 use serde_json::Value;
 
 /// The hyper-parameters of a model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Hparams {
     values: Object,
     rope: Object,
@@ -46,6 +46,13 @@ impl Hparams {
         Ok(hparams)
     }
 
+    /// Without some of them.
+    pub(super) fn without(mut self, names: &[&str]) -> Self {
+        self.values
+            .retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
+
     /// The rope parameters in today's spelling.
     pub(super) fn rope(&self) -> &Object {
         &self.rope
@@ -68,10 +75,7 @@ impl Hparams {
 
     /// [`uint`](Self::uint) for what must be there.
     pub(super) fn need_uint(&self, names: &[&'static str]) -> Result<u32> {
-        self.uint(names)?.ok_or_else(|| {
-            let name = names.last().copied().unwrap_or_default();
-            Error::malformed("is missing, and the architecture needs it").in_key(name)
-        })
+        self.uint(names)?.ok_or_else(|| missing(names))
     }
 
     /// Elements of one attention head.
@@ -83,6 +87,12 @@ impl Hparams {
         let width = self.need_uint(&["hidden_size"])?;
         width.checked_div(heads).ok_or_else(no_heads)
     }
+}
+
+/// The error that none of these hyper-parameters is there.
+pub(super) fn missing(names: &[&str]) -> Error {
+    let name = names.last().copied().unwrap_or_default();
+    Error::malformed("is missing, and the architecture needs it").in_key(name)
 }
 
 fn no_heads() -> Error {

@@ -1,13 +1,17 @@
 //! Rope parameters: old and new spellings brought to one.
 
 use super::Hparams;
+use super::classes::Rope;
 use crate::error::{Error, Result};
 use crate::format::hf::Object;
 use serde_json::{Value, json};
 
 /// What transformers makes of `rope_theta`, `rope_scaling` and `rope_parameters`: one object
 /// under `rope_parameters`. `None` if it would not accept them.
-pub(super) fn standardize(values: &mut Object) -> Option<()> {
+pub(super) fn standardize(class: Rope, values: &mut Object) -> Option<()> {
+    let Rope::One { theta, partial } = class else {
+        return Some(());
+    };
     let old = values.remove("rope_scaling");
     let new = values.remove("rope_parameters");
     let mut rope = match old {
@@ -18,13 +22,14 @@ pub(super) fn standardize(values: &mut Object) -> Option<()> {
         },
         Some(_) => return None,
     };
-    let theta = values.remove("rope_theta").unwrap_or(json!(10000.0));
+    let theta = values.remove("rope_theta").unwrap_or(json!(theta));
     rope.entry("rope_theta").or_insert(theta);
-    match values.remove("partial_rotary_factor") {
-        None | Some(Value::Null) => {}
-        Some(factor) => {
-            rope.entry("partial_rotary_factor").or_insert(factor);
-        }
+    let partial = match values.remove("partial_rotary_factor") {
+        None => partial.map(|factor| json!(factor)),
+        Some(factor) => Some(factor).filter(|factor| !factor.is_null()),
+    };
+    if let Some(factor) = partial {
+        rope.entry("partial_rotary_factor").or_insert(factor);
     }
     let old_type = rope.get("type").cloned().unwrap_or(json!("default"));
     let kind = rope.entry("rope_type").or_insert(old_type).clone();

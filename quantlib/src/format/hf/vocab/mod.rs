@@ -34,7 +34,7 @@ pub enum VocabStyle {
     Llama,
     /// SentencePiece, else byte-level BPE: Qwen 2 and 3.
     Qwen,
-    /// Byte-level BPE: GPT-2.
+    /// Byte-level BPE.
     Gpt2,
     /// WordPiece: BERT.
     Bert,
