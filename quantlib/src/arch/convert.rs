@@ -38,6 +38,9 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
     let class = folder.architecture()?;
     let family = Family::of(class, families::ALL).map_err(|e| e.in_file(config()))?;
     let hparams = Hparams::load(folder)?;
+    hparams
+        .meet(family.demands)
+        .map_err(|e| e.in_file(config()))?;
     refuse_unconvertible(folder, family)?;
     let sources = tensors::sources(model);
     let file_type = options.outtype.decide(&sources);

@@ -16,10 +16,14 @@ pub(super) struct Family {
     /// Parts of folder names and titles, in lower case, by which the converter recognizes
     /// rerankers: it makes classifiers of them.
     pub(super) rerankers: &'static [&'static str],
+    /// What config.json must say.
+    pub(super) demands: &'static [Demand],
     /// Other spellings of source names.
     pub(super) spellings: &'static [Spelling],
     /// Starts of the (respelled) names of tensors that are left out.
     pub(super) skip: &'static [&'static str],
+    /// Ends of the names of tensors that are left out.
+    pub(super) skip_ends: &'static [&'static str],
     /// The tensors, in groups that architectures can share.
     pub(super) tensors: &'static [&'static [Tensor]],
     /// Tensors that are calculated from hyper-parameters and go first.
@@ -42,8 +46,10 @@ impl Family {
         bare: &[],
         gguf: "",
         rerankers: &[],
+        demands: &[],
         spellings: &[],
         skip: &[],
+        skip_ends: &[],
         tensors: &[],
         computed: &[],
         early: &[],
@@ -51,6 +57,13 @@ impl Family {
         params: &[SHARED_KEYS],
         vocab: VocabStyle::Gpt2,
     };
+}
+
+/// What a hyper-parameter must be for the description to hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Demand {
+    /// It must be there.
+    Present(&'static str),
 }
 
 /// A change to the names of source tensors.
@@ -83,6 +96,11 @@ pub(super) enum Rewrite {
     Keep,
     /// The halves of each rotary head become pairs of neighbours.
     PairHalves(Heads),
+    /// Rows and columns of a matrix change places; biases stay.
+    Transpose,
+    /// Each group of query heads with its key and value heads (Falcon's joined matrix) is taken
+    /// apart: all query heads come first, then all key heads, then all value heads.
+    UngroupHeads,
 }
 
 /// Which heads the rows of a projection belong to.
@@ -147,8 +165,16 @@ pub(super) enum Param {
     Float(&'static str, &'static [&'static str]),
     /// A float, copied likewise unless it is zero.
     Factor(&'static str, &'static [&'static str]),
+    /// An integer, copied likewise, or else this one.
+    UintOr(&'static str, u32, &'static [&'static str]),
+    /// An integer, copied likewise and multiplied.
+    Times(&'static str, u32, &'static [&'static str]),
     /// A flag of the architecture itself.
     Flag(&'static str, bool),
+    /// An integer of the architecture itself.
+    Number(&'static str, u32),
+    /// A text of the architecture itself.
+    Text(&'static str, &'static str),
     /// `attention.causal`, where config.json says that attention looks both ways.
     NotCausal,
     /// The `rope.*` keys of scaling and base.

@@ -103,7 +103,8 @@ impl<'m> Mapper<'m> {
     /// The output tensor of one source tensor; `None` if it is left out.
     fn one(&mut self, source: &TensorInfo) -> Result<Option<OutputTensor>> {
         let respelled = self.respell(&source.name);
-        let skipped = SKIPPED_ENDS.iter().any(|end| source.name.ends_with(end))
+        let mut skipped_ends = SKIPPED_ENDS.iter().chain(self.family.skip_ends);
+        let skipped = skipped_ends.any(|end| source.name.ends_with(end))
             || self
                 .family
                 .skip
@@ -124,8 +125,9 @@ impl<'m> Mapper<'m> {
                 source.dtype
             )));
         }
-        let dtype = self.choose_type(tensor, &name, &source.shape);
         let expr = rewrite(tensor.rewrite, source, self.hparams)?;
+        let shape = expr.infer(&|_| Some(source))?.shape;
+        let dtype = self.choose_type(tensor, &name, &shape);
         output(name, expr, dtype, &|_| Some(source)).map(Some)
     }
 
@@ -201,6 +203,8 @@ fn rewrite(rewrite: Rewrite, source: &TensorInfo, hparams: &Hparams) -> Result<E
     match rewrite {
         Rewrite::Keep => Ok(input),
         Rewrite::PairHalves(heads) => pair_halves(input, &source.shape, count(heads, hparams)?),
+        Rewrite::Transpose => Ok(transpose(input, &source.shape)),
+        Rewrite::UngroupHeads => ungroup_heads(input, &source.shape, hparams),
     }
 }
 
@@ -234,6 +238,54 @@ fn pair_halves(input: Expr, shape: &[usize], heads: usize) -> Result<Expr> {
         _ => swap(input),
     })
 }
+
+/// Swaps rows and columns of a matrix.
+fn transpose(input: Expr, shape: &[usize]) -> Expr {
+    match shape {
+        [_, _] => Expr::Transpose {
+            of: Box::new(input),
+            axes: vec![1, 0],
+        },
+        _ => input,
+    }
+}
+
+/// Takes a joined projection apart, whose rows are groups of query heads, a key and a value head.
+fn ungroup_heads(input: Expr, shape: &[usize], hparams: &Hparams) -> Result<Expr> {
+    let heads = hparams.need_uint(&["num_attention_heads", "n_head"])? as usize;
+    let groups = hparams.uint(&["num_kv_heads", "n_head_kv"])?;
+    let groups = groups.filter(|&n| n > 0).unwrap_or(1) as usize;
+    let width = hparams.need_uint(&["hidden_size"])? as usize;
+    let (queries, dim) = (heads / groups, width / heads.max(1));
+    let rows = (queries + 2)
+        .checked_mul(dim)
+        .and_then(|n| n.checked_mul(groups));
+    let fits = match shape {
+        [outer, inner] => Some(*outer) == rows && heads.checked_mul(dim) == Some(*inner),
+        _ => false,
+    };
+    if !fits || queries * groups != heads || groups > MAX_GROUPS {
+        return Err(Error::malformed(format!(
+            "its shape {shape:?} is not that of {groups} groups of {queries} query heads, a key and a value head of \
+             {dim} rows; correct the numbers of heads in config.json"
+        )));
+    }
+    let part = |start: usize, count: usize| {
+        let input = &input;
+        (0..groups).map(move |group| Expr::Slice {
+            of: Box::new(input.clone()),
+            start: (group * (queries + 2) + start) * dim,
+            len: count * dim,
+        })
+    };
+    let parts = part(0, queries)
+        .chain(part(queries, 1))
+        .chain(part(queries + 1, 1));
+    Ok(Expr::Concat(parts.collect()))
+}
+
+/// More groups of heads than any model has.
+const MAX_GROUPS: usize = 1 << 12;
 
 fn output<'m>(
     name: String,

@@ -1,6 +1,8 @@
 //! The architectures, one description each, and their configurations.
 
 mod bert;
+mod falcon;
+mod gpt2;
 mod granite;
 mod llama;
 mod qwen;
@@ -20,6 +22,8 @@ pub(super) const ALL: &[&Family] = &[
     &granite::GRANITE,
     &smollm::SMOLLM3,
     &starcoder::STARCODER2,
+    &gpt2::GPT2,
+    &falcon::FALCON,
 ];
 
 /// The configurations, which config.json's `model_type` chooses among.
@@ -32,6 +36,8 @@ pub(super) const CONFIGS: &[&ConfigClass] = &[
     &granite::GRANITE_CONFIG,
     &smollm::SMOLLM3_CONFIG,
     &starcoder::STARCODER2_CONFIG,
+    &gpt2::GPT2_CONFIG,
+    &falcon::FALCON_CONFIG,
 ];
 
 /// What decoders with RMS norms and gated feed-forward layers have in common: all but the query

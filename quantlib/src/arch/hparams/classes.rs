@@ -63,8 +63,10 @@ pub(in crate::arch) enum Fallback {
     Int(i64),
     Float(f64),
     Null,
+    /// The value of another field, also in place of null.
+    Same(&'static str),
 }
-pub(in crate::arch) use Fallback::{Float, Int, Null, Unseen};
+pub(in crate::arch) use Fallback::{Float, Int, Null, Same, Unseen};
 
 // The types a field accepts, as bits.
 pub(in crate::arch) const INT: u8 = 1;
@@ -123,6 +125,10 @@ impl ConfigClass {
         for (name, accepted, default) in self.fields() {
             match (values.get(name), default) {
                 (Some(value), _) if type_of(value) & accepted == 0 => return None,
+                (None | Some(Value::Null), Same(other)) => {
+                    let value = values.get(*other).cloned().unwrap_or_default();
+                    set(&mut values, name, value);
+                }
                 (Some(_), _) | (None, Unseen) => {}
                 (None, Int(n)) => set(&mut values, name, json!(n)),
                 (None, Float(x)) => set(&mut values, name, json!(x)),

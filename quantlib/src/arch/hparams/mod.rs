@@ -8,6 +8,7 @@ pub(super) mod classes;
 mod rope;
 
 use super::families;
+use super::family::Demand;
 use crate::error::{Error, Result};
 use crate::format::hf::{Folder, Object};
 use serde_json::Value;
@@ -76,6 +77,16 @@ impl Hparams {
     /// [`uint`](Self::uint) for what must be there.
     pub(super) fn need_uint(&self, names: &[&'static str]) -> Result<u32> {
         self.uint(names)?.ok_or_else(|| missing(names))
+    }
+
+    /// Checks what an architecture's description takes for granted.
+    pub(super) fn meet(&self, demands: &[Demand]) -> Result<()> {
+        demands.iter().try_for_each(|demand| match *demand {
+            Demand::Present(name) => match self.find(&[name]) {
+                Some(_) => Ok(()),
+                None => Err(missing(&[name])),
+            },
+        })
     }
 
     /// Elements of one attention head.

@@ -113,6 +113,12 @@ impl Writer<'_> {
         self.keys.set(format!("{}.{key}", self.arch), value);
     }
 
+    /// [`set`](Self::set) as the end of a [`param`](Self::param).
+    fn put(&mut self, key: &str, value: impl Into<Value>) -> Result<()> {
+        self.set(key, value);
+        Ok(())
+    }
+
     fn param(&mut self, param: &Param) -> Result<()> {
         match *param {
             Param::Uint(key, names) => self.copy(key, names, |v| Ok(uint(v)?.into())),
@@ -122,10 +128,19 @@ impl Writer<'_> {
                 Some((_, value)) if value.as_f64() == Some(0.0) => Ok(()),
                 _ => self.param(&Param::Float(key, names)),
             },
-            Param::Flag(key, value) => {
-                self.set(key, value);
-                Ok(())
+            Param::UintOr(key, default, names) => {
+                let value = self.hparams.uint(names)?.unwrap_or(default);
+                self.put(key, value)
             }
+            Param::Times(key, factor, names) => self.copy(key, names, |value| {
+                let product = uint(value)?.checked_mul(factor);
+                Ok(product
+                    .ok_or_else(|| Error::malformed("is too large"))?
+                    .into())
+            }),
+            Param::Flag(key, value) => self.put(key, value),
+            Param::Number(key, value) => self.put(key, value),
+            Param::Text(key, value) => self.put(key, value),
             Param::NotCausal => {
                 if let Some((_, Json::Bool(false))) = self.hparams.find(&["is_causal"]) {
                     self.set("attention.causal", false);
@@ -133,11 +148,7 @@ impl Writer<'_> {
                 Ok(())
             }
             Param::Rope => self.rope(),
-            Param::RopeDimensions => {
-                let dim = self.hparams.head_dim()?;
-                self.set("rope.dimension_count", dim);
-                Ok(())
-            }
+            Param::RopeDimensions => self.put("rope.dimension_count", self.hparams.head_dim()?),
             Param::HeadLengths => {
                 for key in ["attention.key_length", "attention.value_length"] {
                     self.copy(key, &["head_dim"], |v| Ok(uint(v)?.into()))?;
