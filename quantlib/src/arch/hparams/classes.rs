@@ -126,7 +126,7 @@ impl ConfigClass {
             match (values.get(name), default) {
                 (Some(value), _) if type_of(value) & accepted == 0 => return None,
                 (None | Some(Value::Null), Same(other)) => {
-                    let value = values.get(*other).cloned().unwrap_or_default();
+                    let value = values.get(other).cloned().unwrap_or_default();
                     set(&mut values, name, value);
                 }
                 (Some(_), _) | (None, Unseen) => {}
