@@ -37,6 +37,7 @@ pub mod arch;
 
 // Floor 6
 pub mod recipe;
+pub mod rewrite;
 
 // Floor 7
 pub mod job;

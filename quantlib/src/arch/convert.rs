@@ -83,6 +83,7 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
         tensors,
         edits,
         notes,
+        ..Plan::default()
     })
 }
 

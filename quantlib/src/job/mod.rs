@@ -6,8 +6,10 @@
 
 mod evaluate;
 mod facade;
+mod files;
 mod products;
 mod report;
+mod rewrite;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -16,16 +18,15 @@ mod workers;
 #[cfg(feature = "hf")]
 pub use facade::convert_model;
 pub use facade::{Quantization, quantize_model};
-pub use report::{Report, TensorReport};
+pub use report::{FileReport, Report, TensorReport};
+pub use rewrite::{merge_model, split_model};
 
 use crate::codec::NonFinite;
 use crate::error::{Error, Result};
-use crate::format::Layout;
 use crate::format::gguf;
-use crate::io::OutputSet;
-use crate::model::{ImportanceMatrix, Metadata, Model, Plan, TensorInfo};
+use crate::model::{ImportanceMatrix, Metadata, Model, Plan};
 use crate::parallel;
-use crate::tensor::Encoding;
+use files::Files;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,15 +142,13 @@ impl<'a> Job<'a> {
     /// # Errors
     /// `misuse` or `limit` if no GGUF file can hold the plan.
     pub fn dry_run(&self) -> Result<Report> {
-        Ok(Report::new(
-            self.model,
-            self.plan,
-            &self.tasks,
-            self.layout()?.file_len,
-        ))
+        Ok(self.report(&self.files()?))
     }
 
     /// Writes the file. It appears whole or not at all; one that exists is replaced at the end.
+    ///
+    /// If the plan has parts, the files are `OUT-00001-of-0000N.gguf` and so on; an ending `.gguf`
+    /// of `out` is left out before. They too appear when all are complete.
     ///
     /// # Errors
     /// `io` for a full disk and other trouble with files, `misuse` if the output is the input or
@@ -160,7 +159,7 @@ impl<'a> Job<'a> {
             return self.dry_run();
         }
         let (out, begin) = (out.as_ref(), Instant::now());
-        let layout = self.layout()?;
+        let files = self.files()?;
         let limit = match options.memory_limit {
             0 => DEFAULT_MEMORY_LIMIT,
             limit => limit,
@@ -168,14 +167,13 @@ impl<'a> Job<'a> {
         let threads = parallel::resolve_threads(options.threads);
         let (threads, share) = self.in_input(tensor::divide(&self.tasks, threads, limit))?;
         let encoders = self.in_input(self.encoders(options.importance, options.non_finite))?;
-        let set = OutputSet::file(out, &self.inputs)?;
-        set.reserve(0, layout.file_len)?;
-        set.write_at(0, 0, &layout.head)?;
+        let paths = files.paths(out);
+        let set = files.create(&paths, &self.inputs)?;
         let work = Work {
             input: self.model.path(),
             tasks: &self.tasks,
             encoders: &encoders,
-            offsets: &layout.offsets,
+            places: &files.places(),
             share,
             set: &set,
         };
@@ -188,8 +186,8 @@ impl<'a> Job<'a> {
             return Err(Error::cancelled());
         }
         set.commit()?;
-        let mut report = Report::new(self.model, self.plan, &self.tasks, layout.file_len);
-        report.output = Some(out.display().to_string());
+        let mut report = self.report(&files);
+        report.written(&paths);
         report.threads = Some(threads);
         report.seconds = Some(begin.elapsed().as_secs_f64());
         Ok(report)
@@ -211,21 +209,11 @@ impl<'a> Job<'a> {
         encoders.collect()
     }
 
-    fn layout(&self) -> Result<Layout> {
-        let infos: Vec<_> = self
-            .plan
-            .tensors
-            .iter()
-            .map(|tensor| {
-                let Encoding::Block(dtype) = tensor.encoding;
-                TensorInfo {
-                    name: tensor.name.clone(),
-                    dtype,
-                    shape: tensor.shape.clone(),
-                }
-            })
-            .collect();
-        let metadata = self.plan.apply_edits(self.document.clone());
-        gguf::layout(&infos, &metadata, self.dialect)
+    fn files(&self) -> Result<Files> {
+        Files::new(self.plan, self.document, self.dialect)
+    }
+
+    fn report(&self, files: &Files) -> Report {
+        Report::new(self.model, self.plan, &self.tasks, files.reports())
     }
 }

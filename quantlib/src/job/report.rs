@@ -5,6 +5,7 @@ use crate::job::tensor::Task;
 use crate::model::{Model, Plan};
 use crate::{GGML_VERSION, LLAMA_CPP_VERSION};
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// The version of the report's JSON form; it grows by fields, and changes with their meaning.
 const SCHEMA: u32 = 1;
@@ -19,7 +20,7 @@ pub struct Report {
     pub input: String,
     /// Its format: `"gguf"`, `"huggingface"`.
     pub input_format: String,
-    /// The file that was written; none for a dry run.
+    /// The file that was written, the first if there are several; none for a dry run.
     pub output: Option<String>,
     /// The recipe, or the output type of a conversion.
     pub recipe: Option<String>,
@@ -31,8 +32,10 @@ pub struct Report {
     pub bytes_in: u64,
     /// Bytes of the tensors in the output, without header and padding.
     pub bytes_out: u64,
-    /// Length of the output file in bytes.
+    /// Length of the output in bytes, of all files together.
     pub file_bytes: u64,
+    /// The files of the output.
+    pub files: Vec<FileReport>,
     /// Bits that a weight takes in the output on average; header and padding do not count.
     pub bits_per_weight: f64,
     /// What the person should know: fallbacks taken, things left alone.
@@ -47,6 +50,18 @@ pub struct Report {
     pub llama_cpp_version: &'static str,
     /// The version of this library.
     pub quantlib_version: &'static str,
+}
+
+/// One file of a [`Report`].
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct FileReport {
+    /// Where it was written; none for a dry run.
+    pub path: Option<String>,
+    /// How many tensors it has.
+    pub tensors: usize,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// One tensor of a [`Report`].
@@ -68,7 +83,12 @@ pub struct TensorReport {
 }
 
 impl Report {
-    pub(super) fn new(model: &Model, plan: &Plan, tasks: &[Task<'_>], file_bytes: u64) -> Self {
+    pub(super) fn new(
+        model: &Model,
+        plan: &Plan,
+        tasks: &[Task<'_>],
+        files: Vec<FileReport>,
+    ) -> Self {
         let tensors: Vec<_> = tasks.iter().map(TensorReport::new).collect();
         let elements = tasks.iter().map(|task| task.elements() as u64).sum();
         let bytes_out = tensors.iter().map(|tensor| tensor.bytes_out).sum();
@@ -81,7 +101,8 @@ impl Report {
             elements,
             bytes_in: tensors.iter().map(|tensor| tensor.bytes_in).sum(),
             bytes_out,
-            file_bytes,
+            file_bytes: files.iter().map(|file| file.bytes).sum(),
+            files,
             #[expect(clippy::cast_precision_loss, reason = "a quotient for people")]
             bits_per_weight: 8.0 * bytes_out as f64 / (elements as f64).max(1.0),
             tensors,
@@ -92,6 +113,14 @@ impl Report {
             llama_cpp_version: LLAMA_CPP_VERSION,
             quantlib_version: env!("CARGO_PKG_VERSION"),
         }
+    }
+
+    /// Names the files that were written.
+    pub(super) fn written(&mut self, paths: &[PathBuf]) {
+        for (file, path) in self.files.iter_mut().zip(paths) {
+            file.path = Some(path.display().to_string());
+        }
+        self.output = self.files.first().and_then(|file| file.path.clone());
     }
 }
 

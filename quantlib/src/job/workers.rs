@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::OutputSet;
 use crate::job::Progress;
+use crate::job::files::Place;
 use crate::job::tensor::{Buffers, Encoder, Task, bytes};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,8 +22,8 @@ pub(super) struct Work<'w> {
     pub(super) input: &'w Path,
     pub(super) tasks: &'w [Task<'w>],
     pub(super) encoders: &'w [Encoder<'w>],
-    /// Where each task's bytes begin in the file.
-    pub(super) offsets: &'w [u64],
+    /// Where each task's bytes begin.
+    pub(super) places: &'w [Place],
     /// Bytes of memory that each thread may use.
     pub(super) share: usize,
     pub(super) set: &'w OutputSet,
@@ -107,8 +108,9 @@ impl Work<'_> {
         let made = task
             .make(&self.encoders[index], range, buffers, &proceed)
             .map_err(|e| e.in_tensor(task.name()).in_file(self.input))?;
-        let offset = self.offsets[index] + bytes(task.dtype(), start) as u64;
-        self.set.write_at(0, offset, made)?;
+        let Place { file, offset } = self.places[index];
+        let offset = offset + bytes(task.dtype(), start) as u64;
+        self.set.write_at(file, offset, made)?;
         Ok((index, made.len() as u64))
     }
 

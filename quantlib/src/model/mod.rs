@@ -8,6 +8,6 @@ mod value;
 
 pub use expr::{Expr, Product, Typed};
 pub use importance::ImportanceMatrix;
-pub use plan::{Edit, OutputTensor, Plan};
+pub use plan::{Edit, OutputTensor, Part, Plan};
 pub use reader::{Location, Model, Reader, TensorInfo};
 pub use value::{Array, Metadata, StringArray, Value};

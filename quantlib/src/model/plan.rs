@@ -3,6 +3,7 @@
 use crate::dtype::rows_and_cols;
 use crate::error::Result;
 use crate::model::expr::Expr;
+use crate::model::reader::TensorInfo;
 use crate::model::value::{Metadata, Value};
 use crate::tensor::Encoding;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,16 @@ pub struct OutputTensor {
 }
 
 impl OutputTensor {
+    /// What a file that it lies in says of it.
+    pub fn info(&self) -> TensorInfo {
+        let Encoding::Block(dtype) = self.encoding;
+        TensorInfo {
+            name: self.name.clone(),
+            dtype,
+            shape: self.shape.clone(),
+        }
+    }
+
     /// Bytes of all planes together.
     pub fn nbytes(&self) -> Result<u64> {
         let planes = self
@@ -59,6 +70,38 @@ pub enum Edit {
     },
 }
 
+impl Edit {
+    /// Sets a key.
+    pub fn set(key: impl Into<String>, value: impl Into<Value>) -> Self {
+        Self::Set {
+            key: key.into(),
+            value: value.into(),
+        }
+    }
+
+    fn apply(&self, metadata: &mut Metadata) {
+        match self {
+            Self::Set { key, value } => {
+                metadata.shift_remove(key);
+                metadata.insert(key.clone(), value.clone());
+            }
+            Self::Remove { key } => {
+                metadata.shift_remove(key);
+            }
+        }
+    }
+}
+
+/// One file of an output in several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// How many of the plan's tensors lie in it, from where the part before ended.
+    pub tensors: usize,
+    /// What its document has besides: that of the first part begins with the plan's, that of the
+    /// others with nothing.
+    pub edits: Vec<Edit>,
+}
+
 /// What a job will write: ordered output tensors and edits to the document. Plain data: it can be
 /// printed, edited, stored and compared, and making one encodes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,6 +110,9 @@ pub struct Plan {
     pub tensors: Vec<OutputTensor>,
     /// The changes to the input's document, in order.
     pub edits: Vec<Edit>,
+    /// The files that the tensors are divided among; none for an output in one file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     /// What the person should know: fallbacks taken, things left alone.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -75,18 +121,18 @@ pub struct Plan {
 impl Plan {
     /// The document of the output, given that of the input.
     pub fn apply_edits(&self, mut metadata: Metadata) -> Metadata {
-        for edit in &self.edits {
-            match edit {
-                Edit::Set { key, value } => {
-                    metadata.shift_remove(key);
-                    metadata.insert(key.clone(), value.clone());
-                }
-                Edit::Remove { key } => {
-                    metadata.shift_remove(key);
-                }
-            }
-        }
+        self.edits.iter().for_each(|edit| edit.apply(&mut metadata));
         metadata
+    }
+
+    /// The document of every file of the output, given that of the input.
+    pub fn documents(&self, metadata: Metadata) -> Vec<Metadata> {
+        let mut documents = vec![self.apply_edits(metadata)];
+        documents.resize_with(self.parts.len().max(1), Metadata::new);
+        for (document, part) in documents.iter_mut().zip(&self.parts) {
+            part.edits.iter().for_each(|edit| edit.apply(document));
+        }
+        documents
     }
 
     /// Bytes of all tensors, without headers and padding.

@@ -67,6 +67,7 @@ pub struct Model {
     format: &'static str,
     tensors: Vec<TensorInfo>,
     by_name: HashMap<String, usize>,
+    by_file: Vec<usize>,
     metadata: Metadata,
     /// How many of the tensors are no attached model's.
     own: usize,
@@ -91,12 +92,20 @@ impl Model {
                     .in_tensor(&tensor.name));
             }
         }
+        let mut by_file = vec![0; reader.files().len()];
+        for index in 0..tensors.len() {
+            let location = reader.location(index);
+            if let Some(count) = location.and_then(|at| by_file.get_mut(at.file)) {
+                *count += 1;
+            }
+        }
         Ok(Self {
             path,
             format,
             own: tensors.len(),
             tensors,
             by_name,
+            by_file,
             metadata,
             reader,
         })
@@ -176,6 +185,11 @@ impl Model {
     /// The files that tensors lie in: the parts of a split model in order, or one file.
     pub fn files(&self) -> Vec<&Path> {
         self.reader.files()
+    }
+
+    /// How many tensors lie in each of [`files`](Self::files).
+    pub fn tensors_by_file(&self) -> &[usize] {
+        &self.by_file
     }
 
     /// In which file the tensor at `index` lies and where, if its bytes are one range of a file. A

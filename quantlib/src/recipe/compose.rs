@@ -1,7 +1,7 @@
 //! Two plans in one pass: convert to a GGUF that is never written, and quantize that.
 
 use crate::error::{Error, Result};
-use crate::model::{Expr, Metadata, OutputTensor, Plan, TensorInfo};
+use crate::model::{Expr, Metadata, OutputTensor, Plan};
 use crate::recipe::name::Recipe;
 use crate::recipe::options::QuantizeOptions;
 use crate::recipe::plan::{Header, plan};
@@ -19,10 +19,11 @@ pub fn plan_after(
     recipe: Recipe,
     options: &QuantizeOptions,
 ) -> Result<Plan> {
-    let tensors: Vec<_> = convert.tensors.iter().map(described).collect();
+    let tensors: Vec<_> = convert.tensors.iter().map(OutputTensor::info).collect();
     let header = Header {
         tensors: &tensors,
         metadata: &convert.apply_edits(document.clone()),
+        files: &[],
     };
     compose(convert, &plan(&header, recipe, options)?)
 }
@@ -50,18 +51,9 @@ pub fn compose(first: &Plan, second: &Plan) -> Result<Plan> {
     Ok(Plan {
         tensors,
         edits: first.edits.iter().chain(&second.edits).cloned().collect(),
+        parts: second.parts.clone(),
         notes: both(&first.notes, &second.notes),
     })
-}
-
-/// The header entry that the file between would have.
-fn described(tensor: &OutputTensor) -> TensorInfo {
-    let Encoding::Block(dtype) = tensor.encoding;
-    TensorInfo {
-        name: tensor.name.clone(),
-        dtype,
-        shape: tensor.shape.clone(),
-    }
 }
 
 fn join(written: &HashMap<&str, &OutputTensor>, tensor: &OutputTensor) -> Result<OutputTensor> {
@@ -107,13 +99,6 @@ mod tests {
         }
     }
 
-    fn set(key: &str, value: impl Into<Value>) -> Edit {
-        Edit::Set {
-            key: key.into(),
-            value: value.into(),
-        }
-    }
-
     fn conversion(dtype: DType) -> Plan {
         Plan {
             tensors: vec![
@@ -121,11 +106,11 @@ mod tests {
                 tensor("token_embd.weight", dtype, Expr::input("embed")),
             ],
             edits: vec![
-                set("general.architecture", "llama"),
-                set("general.file_type", 32u32),
-                set("llama.block_count", 1u32),
+                Edit::set("general.architecture", "llama"),
+                Edit::set("general.file_type", 32u32),
+                Edit::set("llama.block_count", 1u32),
             ],
-            notes: vec![],
+            ..Plan::default()
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::format::gguf::split;
 use crate::model::{Edit, TensorInfo, Value};
 use crate::recipe::hyper::Keys;
 use crate::recipe::name::Recipe;
@@ -11,9 +12,6 @@ use std::collections::BTreeMap;
 
 /// ggml's version of the quantized formats, in `general.quantization_version`.
 const QUANTIZATION_VERSION: u32 = 2;
-
-/// Keys of a split file that mean nothing in the output.
-const SPLIT_KEYS: [&str; 3] = ["split.no", "split.count", "split.tensors.count"];
 
 /// Added to a file type that was guessed from the tensors.
 const GUESSED: u32 = 1024;
@@ -32,24 +30,20 @@ pub(super) fn edits(
     layers_left: Option<u32>,
 ) -> Result<Vec<Edit>> {
     let mut edits = vec![
-        set("general.quantization_version", QUANTIZATION_VERSION),
-        set("general.file_type", file_type(keys, recipe, tensors)?),
+        Edit::set("general.quantization_version", QUANTIZATION_VERSION),
+        Edit::set("general.file_type", file_type(keys, recipe, tensors)?),
     ];
-    edits.extend(SPLIT_KEYS.map(|key| Edit::Remove { key: key.into() }));
+    edits.extend(split::KEYS.map(|key| Edit::Remove { key: key.into() }));
     let wishes = options.override_kv.iter();
-    edits.extend(wishes.map(|o| set(o.key.as_str(), o.value.stored())));
+    edits.extend(wishes.map(|o| Edit::set(o.key.as_str(), o.value.stored())));
     edits.extend(importance_keys(options));
     if let Some(layers) = layers_left {
-        edits.push(set(format!("{}.block_count", keys.architecture()), layers));
+        edits.push(Edit::set(
+            format!("{}.block_count", keys.architecture()),
+            layers,
+        ));
     }
     Ok(edits)
-}
-
-fn set(key: impl Into<String>, value: impl Into<Value>) -> Edit {
-    Edit::Set {
-        key: key.into(),
-        value: value.into(),
-    }
 }
 
 /// The keys that record the importance matrix.
@@ -61,14 +55,14 @@ fn importance_keys(options: &QuantizeOptions) -> Vec<Edit> {
         let bytes = text.as_bytes();
         Value::String(bytes[..bytes.len().min(OVERRIDE_BYTES)].into())
     };
-    let mut edits = vec![set("quantize.imatrix.file", cut(&importance.file))];
+    let mut edits = vec![Edit::set("quantize.imatrix.file", cut(&importance.file))];
     if let Some(dataset) = &importance.dataset {
-        edits.push(set("quantize.imatrix.dataset", cut(dataset)));
+        edits.push(Edit::set("quantize.imatrix.dataset", cut(dataset)));
     }
     let entries = importance.entries.len() as u32;
-    edits.push(set("quantize.imatrix.entries_count", entries));
+    edits.push(Edit::set("quantize.imatrix.entries_count", entries));
     if let Some(chunks) = importance.chunks.filter(|&chunks| chunks > 0) {
-        edits.push(set("quantize.imatrix.chunks_count", chunks));
+        edits.push(Edit::set("quantize.imatrix.chunks_count", chunks));
     }
     edits
 }

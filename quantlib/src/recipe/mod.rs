@@ -14,6 +14,7 @@ mod order;
 mod pattern;
 mod plan;
 mod shape;
+mod split;
 
 pub use compose::{compose, plan_after};
 pub use name::Recipe;

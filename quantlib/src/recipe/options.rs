@@ -27,7 +27,7 @@ pub struct QuantizeOptions {
     pub override_kv: Vec<KvOverride>,
     /// Encode tensors again that are quantized already, and so lose more.
     pub allow_requantize: bool,
-    /// One output file for each input file: not supported yet.
+    /// One output file for each input file, with tensors in the input's order.
     pub keep_split: bool,
     /// What is known of the importance matrix that the job will encode with.
     pub importance: Option<ImportanceSummary>,

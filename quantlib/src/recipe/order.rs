@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 /// A tensor that stays, under the name that it gets.
 #[derive(Debug)]
 pub(super) struct Kept<'a> {
+    /// Its place in the input.
+    pub(super) index: usize,
     pub(super) tensor: &'a TensorInfo,
     pub(super) name: String,
 }
@@ -44,13 +46,17 @@ pub(super) fn output_order<'a>(
     tensors: &'a [TensorInfo],
     prune: &[u32],
 ) -> Result<(Vec<Kept<'a>>, Option<u32>)> {
-    let mut sorted: Vec<_> = tensors.iter().collect();
-    sorted.sort_by_cached_key(|tensor| (leading_layer(&tensor.name), tensor.name.as_str()));
+    let mut sorted: Vec<_> = tensors.iter().enumerate().collect();
+    sorted.sort_by_cached_key(|(_, tensor)| (leading_layer(&tensor.name), tensor.name.as_str()));
     let mut pruner = Pruner::new(prune);
     let mut kept = Vec::with_capacity(sorted.len());
-    for tensor in sorted {
+    for (index, tensor) in sorted {
         if let Some(name) = pruner.rename(&tensor.name)? {
-            kept.push(Kept { tensor, name });
+            kept.push(Kept {
+                index,
+                tensor,
+                name,
+            });
         }
     }
     let mut names = HashSet::new();

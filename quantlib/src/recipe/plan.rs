@@ -12,6 +12,7 @@ use crate::recipe::options::{ImportanceSummary, QuantizeOptions};
 use crate::recipe::order::{Kept, output_order};
 use crate::recipe::pattern::Patterns;
 use crate::recipe::shape::{fallback, trimmed};
+use crate::recipe::split::keep_split;
 use crate::tensor::Encoding;
 
 /// What a plan is made from: the tensors of a GGUF in file order, and its keys. The file need not
@@ -22,6 +23,8 @@ pub struct Header<'a> {
     pub tensors: &'a [TensorInfo],
     /// The keys in file order.
     pub metadata: &'a Metadata,
+    /// How many of the tensors lie in each file of a model in several; none for one file.
+    pub files: &'a [usize],
 }
 
 impl<'a> From<&'a Model> for Header<'a> {
@@ -29,6 +32,7 @@ impl<'a> From<&'a Model> for Header<'a> {
         Self {
             tensors: model.tensors(),
             metadata: model.metadata(),
+            files: model.tensors_by_file(),
         }
     }
 }
@@ -44,16 +48,15 @@ impl<'a> From<&'a Model> for Header<'a> {
 /// not allowed, or if a type that was asked for does not fit; `unsupported` for an architecture
 /// without mixtures; `malformed` for contradictory metadata.
 pub fn plan(header: &Header<'_>, recipe: Recipe, options: &QuantizeOptions) -> Result<Plan> {
-    if options.keep_split {
-        return Err(Error::unsupported(
-            "one output file for each input file cannot be written yet; leave out --keep-split",
-        ));
-    }
     let keys = Keys {
         metadata: header.metadata,
         overrides: &options.override_kv,
     };
-    let (kept, layers_left) = output_order(header.tensors, &options.prune_layers)?;
+    let (mut kept, layers_left) = output_order(header.tensors, &options.prune_layers)?;
+    let parts = match options.keep_split {
+        true => keep_split(header, &mut kept)?,
+        false => Vec::new(),
+    };
     let mut planner = Planner::new(&keys, recipe, options, &kept)?;
     let tensors = kept
         .iter()
@@ -62,6 +65,7 @@ pub fn plan(header: &Header<'_>, recipe: Recipe, options: &QuantizeOptions) -> R
     Ok(Plan {
         tensors,
         edits: edits(&keys, recipe, options, header.tensors, layers_left)?,
+        parts,
         notes: planner.notes,
     })
 }

@@ -21,7 +21,7 @@ pub(crate) struct Golden {
     #[serde(rename = "llama.cpp")]
     contract: String,
     matrix: Matrix,
-    models: BTreeMap<String, SmallModel>,
+    pub(crate) models: BTreeMap<String, SmallModel>,
     files: BTreeMap<String, Files>,
     /// The converter's files of tests/data/tiny-llama-2m by output type.
     #[serde(rename = "tiny-llama-2m")]

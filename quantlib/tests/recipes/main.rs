@@ -8,3 +8,4 @@ mod peer;
 mod refusals;
 mod selection;
 mod small_models;
+mod split;

@@ -34,6 +34,7 @@ fn plan(
     let header = Header {
         tensors: &tensors,
         metadata: &metadata,
+        files: &[],
     };
     let mut options = QuantizeOptions::default();
     change(&mut options);
@@ -110,10 +111,6 @@ fn types_that_cannot_be_are_refused() {
     refused(wish("ffn=q8_k"), ErrorKind::Misuse, "q8_k");
     refused(wish("ffn=u8"), ErrorKind::Misuse, "u8");
     refused(wish("ffn(=q8_0"), ErrorKind::Misuse, "pattern");
-    let split = plan("llama", DType::F32, Recipe::Q8_0, |options| {
-        options.keep_split = true
-    });
-    refused(split, ErrorKind::Unsupported, "--keep-split");
 }
 
 #[test]
@@ -123,6 +120,7 @@ fn fallbacks_are_noted() {
     let header = Header {
         tensors: &tensors,
         metadata: &metadata,
+        files: &[],
     };
     let plan = recipe::plan(&header, Recipe::Q4KM, &QuantizeOptions::default()).unwrap();
     assert_eq!(plan.tensors[0].encoding, Encoding::Block(DType::Q5_0));

@@ -87,6 +87,7 @@ fn types_are_llama_quantizes() {
         let header = Header {
             tensors: &tensors,
             metadata: &model.metadata,
+            files: &[],
         };
         for (case, expected) in cases {
             let (recipe, mut options) = cases::parse(case, &all_entries(&tensors));

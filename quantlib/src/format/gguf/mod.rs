@@ -5,7 +5,7 @@ mod endian;
 mod head;
 mod header;
 mod reader;
-mod split;
+pub(crate) mod split;
 mod values;
 mod writer;
 

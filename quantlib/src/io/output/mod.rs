@@ -166,19 +166,35 @@ impl OutputSet {
     }
 
     fn commit_files(&self) -> Result<()> {
-        let mut fresh = Vec::new();
-        for output in &self.files {
-            let existed = output.target.exists();
-            if let Err(error) = fs::rename(&output.staged, &output.target) {
-                // The error being reported matters more than one of the removals.
-                fresh.iter().for_each(|path| drop(fs::remove_file(path)));
-                return Err(cannot_replace(error, &output.target));
-            }
-            if !existed {
-                fresh.push(&output.target);
-            }
+        let mut moves = Moves::default();
+        let done = self.replace_files(&mut moves);
+        if done.is_err() {
+            moves.undo();
         }
-        Ok(())
+        done
+    }
+
+    /// One file replaces its old one at once. Of several, the old ones make room one by one, the
+    /// one that names the others first: so whatever stops this, no old file names new ones.
+    fn replace_files(&self, moves: &mut Moves) -> Result<()> {
+        let Some((naming, others)) = self.files.split_last() else {
+            return Ok(());
+        };
+        let make_room = |moves: &mut Moves, i: usize, output: &OutputFile| {
+            if !output.target.is_file() {
+                return Ok(());
+            }
+            let aside = self.staging.path(&format!("was-{i}"));
+            moves.rename(&output.target, &aside)
+        };
+        if !others.is_empty() {
+            make_room(moves, others.len(), naming)?;
+        }
+        for (i, output) in others.iter().enumerate() {
+            make_room(moves, i, output)?;
+            moves.rename(&output.staged, &output.target)?;
+        }
+        moves.rename(&naming.staged, &naming.target)
     }
 
     fn commit_folder(&self, target: &Path) -> Result<()> {
@@ -195,6 +211,25 @@ impl OutputSet {
             return Err(cannot_replace(error, target));
         }
         Ok(())
+    }
+}
+
+/// Renames that were done, and can be undone.
+#[derive(Default)]
+struct Moves(Vec<[PathBuf; 2]>);
+
+impl Moves {
+    fn rename(&mut self, from: &Path, to: &Path) -> Result<()> {
+        fs::rename(from, to).map_err(|e| cannot_replace(e, to))?;
+        self.0.push([from.to_path_buf(), to.to_path_buf()]);
+        Ok(())
+    }
+
+    /// The error being reported matters more than one of the renames back.
+    fn undo(&self) {
+        for [from, to] in self.0.iter().rev() {
+            drop(fs::rename(to, from));
+        }
     }
 }
 

@@ -82,6 +82,32 @@ fn a_set_appears_together_and_undoes_a_half() {
 }
 
 #[test]
+fn a_set_replaces_a_set_or_leaves_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["m-2", "m-3", "m-1"].map(|name| dir.path().join(name));
+    let contents = || paths.clone().map(|path| fs::read_to_string(path).unwrap());
+    let set = |texts: [&str; 3]| {
+        let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
+        let set = OutputSet::files(&paths, &[]).unwrap();
+        texts
+            .iter()
+            .enumerate()
+            .for_each(|(i, text)| write(&set, i, text));
+        set
+    };
+    set(["a", "b", "c"]).commit().unwrap();
+    set(["d", "e", "f"]).commit().unwrap();
+    assert_eq!(contents(), ["d", "e", "f"]);
+    assert_eq!(names(dir.path()), ["m-1", "m-2", "m-3"]);
+
+    let last = set(["g", "h", "i"]);
+    fs::remove_file(&last.files[1].staged).unwrap();
+    assert_eq!(last.commit().unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(contents(), ["d", "e", "f"]);
+    assert_eq!(names(dir.path()), ["m-1", "m-2", "m-3"]);
+}
+
+#[test]
 fn folders_are_replaced_only_by_force() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("model");
