@@ -1,9 +1,10 @@
 //! The command line: what can be asked for, and the help that explains it.
 
 use crate::size;
+use crate::tensor_types::TensorTypes;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use quantlib::arch::OutType;
-use quantlib::recipe::{KvOverride, Recipe, TensorType};
+use quantlib::recipe::{KvOverride, Recipe};
 use quantlib::{DType, GGML_VERSION, LLAMA_CPP_VERSION};
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -50,6 +51,10 @@ pub(crate) struct Quantize {
 
     #[command(flatten)]
     pub(crate) job: Job,
+
+    /// The same as --memory-limit, in MiB, as llama-quantize has it
+    #[arg(long, value_name = "MIB", conflicts_with = "memory_limit", value_parser = size::mebibytes)]
+    pub(crate) max_buffer_size: Option<u64>,
 
     /// Encode NaN and infinite weights as zeros instead of refusing them
     #[arg(long)]
@@ -132,14 +137,20 @@ pub(crate) struct Exceptions {
     #[arg(long, value_name = "TYPE", value_parser = dtype)]
     pub(crate) token_embedding_type: Option<DType>,
 
-    /// The type of tensors whose name a regular expression finds, such as attn_v=q8_0; may be
-    /// given more than once, and the first that matches decides
-    #[arg(long = "tensor-type", value_name = "RE=TYPE", value_parser = tensor_type)]
-    pub(crate) tensor_types: Vec<TensorType>,
+    #[command(flatten)]
+    pub(crate) tensor_types: TensorTypes,
 
-    /// Weigh columns by an importance matrix [not supported yet]
+    /// Weigh columns by an importance matrix that llama-imatrix or quantlib made: a GGUF or .dat file
     #[arg(long, value_name = "FILE")]
     pub(crate) imatrix: Option<PathBuf>,
+
+    /// Use importance only for tensors whose name has this part; may be given more than once
+    #[arg(long, value_name = "NAME", conflicts_with = "exclude_weights")]
+    pub(crate) include_weights: Vec<String>,
+
+    /// Use no importance for tensors whose name has this part; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) exclude_weights: Vec<String>,
 
     /// Quantize tensors again that are quantized already; quality suffers
     #[arg(long)]
@@ -204,6 +215,5 @@ parsers! {
     recipe: Recipe;
     out_type: OutType;
     dtype: DType;
-    tensor_type: TensorType;
     kv_override: KvOverride;
 }

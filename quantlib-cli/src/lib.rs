@@ -9,6 +9,7 @@ mod quantize;
 mod report;
 mod signals;
 mod size;
+mod tensor_types;
 mod types;
 
 use args::{Args, Command};

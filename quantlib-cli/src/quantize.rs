@@ -2,16 +2,16 @@
 
 use crate::args::{Exceptions, Quantize};
 use crate::report;
+use quantlib::format::imatrix;
 use quantlib::job::{Quantization, quantize_model};
 use quantlib::recipe::QuantizeOptions;
-use quantlib::{Error, ErrorKind, NonFinite};
+use quantlib::{Error, NonFinite};
 
-pub(crate) fn run(args: Quantize) -> Result<(), Error> {
-    if args.exceptions.imatrix.is_some() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "importance matrices cannot be read yet; leave out --imatrix",
-        ));
+pub(crate) fn run(mut args: Quantize) -> Result<(), Error> {
+    let matrix = args.exceptions.imatrix.take();
+    let matrix = matrix.map(imatrix::Reader::open).transpose()?;
+    if let Some(bytes) = args.max_buffer_size {
+        args.job.memory_limit = bytes;
     }
     let mut wish = Quantization::new(args.recipe);
     wish.options = options(args.exceptions);
@@ -20,7 +20,8 @@ pub(crate) fn run(args: Quantize) -> Result<(), Error> {
         true => NonFinite::Zero,
         false => NonFinite::Refuse,
     };
-    report::run(&args.job, non_finite, |options| {
+    let importance = matrix.as_ref().map(|matrix| matrix as _);
+    report::run(&args.job, non_finite, importance, |options| {
         quantize_model(&args.src, &args.job.output, &wish, options)
     })
 }
@@ -31,9 +32,11 @@ fn options(args: Exceptions) -> QuantizeOptions {
     options.leave_output_tensor = args.leave_output_tensor;
     options.output_tensor_type = args.output_tensor_type;
     options.token_embedding_type = args.token_embedding_type;
-    options.tensor_types = args.tensor_types;
+    options.tensor_types = args.tensor_types.0;
     options.prune_layers = args.prune_layers;
     options.override_kv = args.override_kv;
     options.allow_requantize = args.allow_requantize;
+    options.include_weights = args.include_weights;
+    options.exclude_weights = args.exclude_weights;
     options
 }

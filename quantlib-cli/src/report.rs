@@ -5,6 +5,7 @@ use crate::output::{self, Table};
 use crate::progress::Progress;
 use crate::{signals, size};
 use quantlib::job::{JobOptions, Report};
+use quantlib::model::ImportanceSource;
 use quantlib::{Error, NonFinite};
 use std::ops::ControlFlow;
 
@@ -12,6 +13,7 @@ use std::ops::ControlFlow;
 pub(crate) fn run(
     args: &args::Job,
     non_finite: NonFinite,
+    importance: Option<&dyn ImportanceSource>,
     job: impl FnOnce(JobOptions<'_>) -> Result<Report, Error>,
 ) -> Result<(), Error> {
     let progress = Progress::new();
@@ -23,6 +25,7 @@ pub(crate) fn run(
     options.threads = args.threads;
     options.memory_limit = args.memory_limit;
     options.non_finite = non_finite;
+    options.importance = importance;
     options.dry_run = args.dry_run;
     options.cancel = Some(signals::cancel_flag());
     options.progress = Some(&mut tell);

@@ -24,6 +24,15 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Parses a number of MiB into bytes.
+pub(crate) fn mebibytes(text: &str) -> Result<u64, String> {
+    let number: Option<u64> = text.parse().ok();
+    let bytes = number.and_then(|number| number.checked_mul(1 << 20));
+    bytes
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| format!("'{text}' is no number of MiB"))
+}
+
 /// A size with three digits or so: `17 B`, `1.23 GiB`.
 #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
 pub(crate) fn show(bytes: u64) -> String {
@@ -57,6 +66,14 @@ mod tests {
         assert_eq!(parse("1tb"), Ok(1 << 40));
         for wrong in ["", "M", "1.5G", "-1", "1X", "0", "99999999999T"] {
             assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn mebibytes_parse() {
+        assert_eq!(mebibytes("8192"), Ok(8 << 30));
+        for wrong in ["", "0", "-1", "1G", "99999999999999"] {
+            assert!(mebibytes(wrong).is_err(), "{wrong}");
         }
     }
 

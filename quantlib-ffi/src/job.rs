@@ -5,7 +5,9 @@ use crate::options::ql_options;
 use crate::status::{guard, ql_status};
 use quantlib::Error;
 use quantlib::arch::{ConvertOptions, OutType};
+use quantlib::format::imatrix;
 use quantlib::job::{JobOptions, Quantization, convert_model, quantize_model};
+use quantlib::model::ImportanceSource;
 use quantlib::recipe::Recipe;
 use std::ffi::c_char;
 use std::ops::ControlFlow;
@@ -16,7 +18,8 @@ use std::ops::ControlFlow;
 /// The output appears whole or not at all; an existing file is replaced at the end.
 ///
 /// # Safety
-/// `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid.
+/// `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid, and so
+/// is its `imatrix`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ql_quantize_model(
     src: *const c_char,
@@ -32,7 +35,15 @@ pub unsafe extern "C" fn ql_quantize_model(
         let mut wish = Quantization::new(recipe.parse::<Recipe>()?);
         wish.options.pure = options.pure != 0;
         wish.options.allow_requantize = options.allow_requantize != 0;
-        run(options, |job| {
+        let matrix = match options.imatrix.is_null() {
+            true => None,
+            // SAFETY: the caller promises a NUL-terminated string.
+            false => Some(imatrix::Reader::open(unsafe {
+                text(options.imatrix, "ql_options.imatrix")
+            }?)?),
+        };
+        let importance = matrix.as_ref().map(|matrix| matrix as _);
+        run(options, importance, |job| {
             quantize_model(src, out, &wish, job).map(drop)
         })
     })
@@ -57,7 +68,9 @@ pub unsafe extern "C" fn ql_convert_model(
         let options = unsafe { ql_options::read(options) }?;
         let mut wish = ConvertOptions::default();
         wish.outtype = outtype.parse::<OutType>()?;
-        run(options, |job| convert_model(src, out, &wish, job).map(drop))
+        run(options, None, |job| {
+            convert_model(src, out, &wish, job).map(drop)
+        })
     })
 }
 
@@ -78,6 +91,7 @@ unsafe fn texts<'a, const N: usize>(
 /// Runs a job with the caller's options and its progress callback.
 fn run(
     options: ql_options,
+    importance: Option<&dyn ImportanceSource>,
     job: impl FnOnce(JobOptions<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut report = |done: u64, total: u64, _: &str| {
@@ -94,6 +108,7 @@ fn run(
     job_options.threads = options.threads as usize;
     job_options.memory_limit = options.memory_limit;
     job_options.non_finite = options.non_finite()?;
+    job_options.importance = importance;
     job_options.progress = Some(&mut report);
     job(job_options)
 }

@@ -2,7 +2,7 @@
 
 use crate::status::misuse;
 use quantlib::{CodecOptions, Error, NonFinite};
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
 /// Told how far a job is; a nonzero return value cancels it. `user` is `ql_options.user`. The call
 /// may come from another thread than the one that started the job, but never from two at a time.
@@ -31,6 +31,9 @@ pub struct ql_options {
     pub allow_requantize: u8,
     /// Must be 0.
     pub reserved: [u8; 6],
+    /// For `ql_quantize_model`: the path of an importance matrix (UTF-8), a GGUF or .dat file; may be
+    /// null. Like the strings of that call, it is not kept.
+    pub imatrix: *const c_char,
 }
 
 impl ql_options {
@@ -44,6 +47,7 @@ impl ql_options {
         pure: 0,
         allow_requantize: 0,
         reserved: [0; 6],
+        imatrix: std::ptr::null(),
     };
 
     /// Copies the caller's options, or takes the defaults for a null pointer.

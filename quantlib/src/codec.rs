@@ -7,6 +7,7 @@ use crate::parallel;
 use crate::simd::Isa;
 use crate::tensor::{Floats, QuantizedTensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -109,6 +110,7 @@ pub fn quantize_into(
         )));
     }
     let isa = options.isa.map_or_else(Isa::preferred, Isa::checked)?;
+    let importance = importance.map(Cow::Borrowed);
     let encoder = RowEncoder::new(rows, cols, dtype, importance, options.non_finite)?.with(isa);
     if rows == 0 || cols == 0 {
         return Ok(());
@@ -142,7 +144,7 @@ pub(crate) struct RowEncoder<'w> {
     cols: usize,
     row_bytes: usize,
     rows_per_expert: usize,
-    importance: Option<&'w [f32]>,
+    importance: Option<Cow<'w, [f32]>>,
     non_finite: NonFinite,
     isa: Isa,
 }
@@ -154,7 +156,7 @@ impl<'w> RowEncoder<'w> {
         rows: usize,
         cols: usize,
         dtype: DType,
-        importance: Option<&'w [f32]>,
+        importance: Option<Cow<'w, [f32]>>,
         non_finite: NonFinite,
     ) -> Result<Self> {
         let codec = block::codec(dtype)?;
@@ -163,7 +165,7 @@ impl<'w> RowEncoder<'w> {
                 "{dtype} cannot be encoded without importance weights; give an importance matrix, or choose another type"
             )));
         }
-        let experts = experts(rows, cols, dtype, importance)?;
+        let experts = experts(rows, cols, dtype, importance.as_deref())?;
         Ok(Self {
             codec,
             dtype,
@@ -211,8 +213,8 @@ impl<'w> RowEncoder<'w> {
         Ok(())
     }
 
-    fn weights(&self, expert: usize) -> Option<&'w [f32]> {
-        self.importance.map(|weights| {
+    fn weights(&self, expert: usize) -> Option<&[f32]> {
+        self.importance.as_ref().map(|weights| {
             if weights.len() == self.cols {
                 weights
             } else {

@@ -4,6 +4,8 @@
 pub mod gguf;
 #[cfg(feature = "hf")]
 pub mod hf;
+#[forbid(unsafe_code)]
+pub mod imatrix;
 mod layout;
 mod open;
 #[forbid(unsafe_code)]

@@ -3,8 +3,9 @@
 use crate::error::{Error, Result};
 use crate::format;
 use crate::job::{Job, JobOptions, Report};
-use crate::model::{Metadata, Model, Plan};
+use crate::model::{ImportanceSource, Metadata, Model, Plan};
 use crate::recipe::{self, Header, QuantizeOptions, Recipe};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "hf")]
@@ -62,7 +63,8 @@ pub fn quantize_model(
     let (src, out) = (src.as_ref(), out.as_ref());
     check_target(out)?;
     let origin = Origin::open(src)?;
-    let plan = origin.quantize_plan(wish).map_err(|e| e.in_file(src))?;
+    let wish = with_importance(wish, options.importance)?;
+    let plan = origin.quantize_plan(&wish).map_err(|e| e.in_file(src))?;
     let mut report = origin.job(&plan)?.run(out, options)?;
     origin.complete(&mut report, wish.recipe.name());
     Ok(report)
@@ -95,6 +97,27 @@ pub fn convert_model(
     let mut report = job.run(out, options)?;
     origin.complete(&mut report, wish.outtype.name());
     Ok(report)
+}
+
+/// The wish that knows of the weights which the job will have. All that may be used are looked at:
+/// llama-quantize refuses a matrix with one wrong number, wherever it is.
+fn with_importance<'w>(
+    wish: &'w Quantization,
+    source: Option<&dyn ImportanceSource>,
+) -> Result<Cow<'w, Quantization>> {
+    let mut wish = Cow::Borrowed(wish);
+    let Some(source) = source else {
+        return Ok(wish);
+    };
+    if wish.options.importance.is_none() {
+        wish.to_mut().options.importance = Some(source.summary());
+    }
+    if let Some(used) = wish.options.used_importance()? {
+        used.entries
+            .keys()
+            .try_for_each(|name| source.weights(name).map(drop))?;
+    }
+    Ok(wish)
 }
 
 /// An opened source.

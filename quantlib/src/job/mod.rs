@@ -24,14 +24,14 @@ pub use rewrite::{merge_model, split_model};
 use crate::codec::NonFinite;
 use crate::error::{Error, Result};
 use crate::format::gguf;
-use crate::model::{ImportanceMatrix, Metadata, Model, Plan};
+use crate::model::{ImportanceSource, Metadata, Model, Plan};
 use crate::parallel;
 use files::Files;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tensor::{Encoder, Task};
+use tensor::Task;
 use workers::Work;
 
 /// The memory limit of a job that names none, in bytes.
@@ -52,8 +52,9 @@ pub struct JobOptions<'a> {
     pub memory_limit: u64,
     /// What to do with NaN and infinite weights that are to be quantized.
     pub non_finite: NonFinite,
-    /// The weights that the plan's tensors ask for by name.
-    pub importance: Option<&'a ImportanceMatrix>,
+    /// The weights that the plan's tensors ask for by name: a matrix in memory, or a file that is
+    /// read tensor by tensor. [`quantize_model`] tells the plan of them too.
+    pub importance: Option<&'a dyn ImportanceSource>,
     /// Called on the thread that runs the job, many times a second.
     pub progress: Option<Progress<'a>>,
     /// Set it, from any thread or signal handler, to cancel the job.
@@ -131,7 +132,7 @@ impl<'a> Job<'a> {
         self
     }
 
-    /// Further files that the output must not be, such as that of the importance matrix.
+    /// Further files that the output must not be; that of the importance weights is known.
     pub fn inputs(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
         self.inputs.extend(files);
         self
@@ -166,13 +167,17 @@ impl<'a> Job<'a> {
         };
         let threads = parallel::resolve_threads(options.threads);
         let (threads, share) = self.in_input(tensor::divide(&self.tasks, threads, limit))?;
-        let encoders = self.in_input(self.encoders(options.importance, options.non_finite))?;
+        self.check_encoders(&options)?;
+        let mut inputs = self.inputs.clone();
+        let matrix = options.importance.and_then(ImportanceSource::path);
+        inputs.extend(matrix.map(Path::to_path_buf));
         let paths = files.paths(out);
-        let set = files.create(&paths, &self.inputs)?;
+        let set = files.create(&paths, &inputs)?;
         let work = Work {
             input: self.model.path(),
             tasks: &self.tasks,
-            encoders: &encoders,
+            importance: options.importance,
+            non_finite: options.non_finite,
             places: &files.places(),
             share,
             set: &set,
@@ -197,16 +202,14 @@ impl<'a> Job<'a> {
         result.map_err(|e| e.in_file(self.model.path()))
     }
 
-    fn encoders<'o>(
-        &'o self,
-        importance: Option<&'o ImportanceMatrix>,
-        non_finite: NonFinite,
-    ) -> Result<Vec<Encoder<'o>>> {
-        let encoders = self.tasks.iter().map(|task| {
-            let encoder = task.encoder(importance, non_finite);
-            encoder.map_err(|e| e.in_tensor(task.name()))
-        });
-        encoders.collect()
+    /// Makes every encoder once, so that nothing is written if one cannot be made. Importance
+    /// weights are read for that, and again when it is a tensor's turn.
+    fn check_encoders(&self, options: &JobOptions<'_>) -> Result<()> {
+        self.tasks.iter().try_for_each(|task| {
+            let encoder = task.encoder(options.importance, options.non_finite);
+            self.in_input(encoder.map_err(|e| e.in_tensor(task.name())))
+                .map(drop)
+        })
     }
 
     fn files(&self) -> Result<Files> {

@@ -6,8 +6,9 @@ use crate::dtype::{DType, rows_and_cols};
 use crate::error::{Error, Result};
 use crate::job::evaluate::Source;
 use crate::job::products::Memo;
-use crate::model::{ImportanceMatrix, Model, OutputTensor};
+use crate::model::{ImportanceSource, Model, OutputTensor};
 use crate::tensor::{Encoding, Floats};
+use std::borrow::Cow;
 
 /// Elements that are widened and encoded at a time: little enough for L2, and for a quick cancel.
 const CHUNK: usize = 1 << 15;
@@ -30,7 +31,7 @@ pub(super) struct Task<'m> {
 }
 
 /// What is done to the elements of a [`Task`].
-pub(super) enum Encoder<'o> {
+pub(super) enum Encoder {
     /// The bytes stay as they are.
     Copy,
     /// Plain floats: every element for itself.
@@ -41,7 +42,7 @@ pub(super) enum Encoder<'o> {
     /// Blocks: whole rows.
     Quantize {
         from: &'static Codec,
-        to: RowEncoder<'o>,
+        to: RowEncoder<'static>,
     },
 }
 
@@ -143,6 +144,19 @@ impl<'m> Task<'m> {
     fn cost(&self, elements: usize) -> usize {
         self.data_cost(elements)
             .saturating_add(self.values_cost(elements))
+            .saturating_add(self.fixed_cost())
+    }
+
+    /// Bytes that every tile takes, whatever its length: scratch, and the importance weights, which
+    /// threads at work on one tensor share, but each may be at work on another.
+    fn fixed_cost(&self) -> usize {
+        let weights = match (&self.output.importance, &self.output.shape[..]) {
+            (None, _) => 0,
+            (Some(_), [.., experts, _, cols]) => experts.saturating_mul(*cols),
+            (Some(_), _) => self.cols,
+        };
+        weights
+            .saturating_mul(size_of::<f32>())
             .saturating_add(self.source.scratch_bytes())
     }
 
@@ -168,9 +182,9 @@ impl<'m> Task<'m> {
     /// for one unit.
     pub(super) fn tile(&self, share: usize) -> usize {
         let unit = self.unit();
-        let room = share.min(TILE).saturating_sub(self.source.scratch_bytes());
+        let room = share.saturating_sub(self.fixed_cost()).min(TILE);
         let data = self.data_cost(unit).max(1);
-        let units = if room < self.cost(self.chunk()) {
+        let units = if room < self.data_cost(self.chunk()) + self.values_cost(self.chunk()) {
             room / data.saturating_add(self.values_cost(unit))
         } else {
             (room - self.values_cost(self.chunk())) / data
@@ -179,22 +193,14 @@ impl<'m> Task<'m> {
     }
 
     /// What is to be done to the elements, with the importance that the plan names.
-    pub(super) fn encoder<'o>(
+    pub(super) fn encoder(
         &self,
-        importance: Option<&'o ImportanceMatrix>,
+        importance: Option<&dyn ImportanceSource>,
         non_finite: NonFinite,
-    ) -> Result<Encoder<'o>> {
+    ) -> Result<Encoder> {
         if self.is_copy() {
             return Ok(Encoder::Copy);
         }
-        let weights = match &self.output.importance {
-            None => None,
-            Some(entry) => Some(importance.and_then(|m| m.get(entry)).ok_or_else(|| {
-                Error::misuse(format!(
-                    "the plan asks for the importance '{entry}', which was not given"
-                ))
-            })?),
-        };
         let (from, to) = (
             block::codec(self.source.dtype())?,
             block::codec(self.dtype)?,
@@ -202,15 +208,29 @@ impl<'m> Task<'m> {
         if !self.dtype.is_quantized() {
             return Ok(Encoder::Round { from, to });
         }
+        let weights = self.weights(importance)?.map(Cow::Owned);
         let to = RowEncoder::new(self.rows, self.cols, self.dtype, weights, non_finite)?;
         Ok(Encoder::Quantize { from, to })
+    }
+
+    fn weights(&self, importance: Option<&dyn ImportanceSource>) -> Result<Option<Vec<f32>>> {
+        let Some(entry) = &self.output.importance else {
+            return Ok(None);
+        };
+        let weights = importance.map(|source| source.weights(entry)).transpose()?;
+        match weights.flatten() {
+            Some(weights) => Ok(Some(weights)),
+            None => Err(Error::misuse(format!(
+                "the plan asks for the importance '{entry}', which was not given"
+            ))),
+        }
     }
 
     /// Makes the output's bytes of the elements from `start` up to `end`: whole units, or the rest.
     /// `proceed` is asked between chunks.
     pub(super) fn make<'b>(
         &self,
-        encoder: &Encoder<'_>,
+        encoder: &Encoder,
         (start, end): (usize, usize),
         buffers: &'b mut Buffers,
         proceed: &dyn Fn() -> Result<()>,

@@ -1,15 +1,17 @@
 //! The threads of a job: tiles are handed out in order, and made and written in parallel.
 
+use crate::codec::NonFinite;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::OutputSet;
 use crate::job::Progress;
 use crate::job::files::Place;
 use crate::job::tensor::{Buffers, Encoder, Task, bytes};
+use crate::model::ImportanceSource;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,8 @@ pub(super) struct Work<'w> {
     /// The model that is read, for errors.
     pub(super) input: &'w Path,
     pub(super) tasks: &'w [Task<'w>],
-    pub(super) encoders: &'w [Encoder<'w>],
+    pub(super) importance: Option<&'w dyn ImportanceSource>,
+    pub(super) non_finite: NonFinite,
     /// Where each task's bytes begin.
     pub(super) places: &'w [Place],
     /// Bytes of memory that each thread may use.
@@ -34,12 +37,21 @@ struct State<'w> {
     /// For each task, the number of tiles of it and all before it.
     ends: Vec<usize>,
     next: AtomicUsize,
+    /// For each task, its encoder while tiles of it are being made.
+    encoders: Vec<Mutex<Lent>>,
     stop: AtomicBool,
     cancel: Option<&'w AtomicBool>,
     /// The first tile that failed, and why. Tiles before it are still made, so that the same error
     /// is reported whatever the threads' order.
     failed: AtomicUsize,
     error: Mutex<Option<Error>>,
+}
+
+/// The encoder of a task. Importance weights take memory, so it is made for the first tile and
+/// dropped after the last.
+struct Lent {
+    encoder: Option<Arc<Encoder>>,
+    tiles_left: usize,
 }
 
 /// A tile was written: its task and its length in bytes.
@@ -105,12 +117,14 @@ impl Work<'_> {
         let start = (tile - first_tile) * len;
         let range = (start, start.saturating_add(len).min(task.elements()));
         let proceed = || state.proceed(tile);
-        let made = task
-            .make(&self.encoders[index], range, buffers, &proceed)
+        let encoder = state.encoder(index, || task.encoder(self.importance, self.non_finite));
+        let made = encoder
+            .and_then(|encoder| task.make(&encoder, range, buffers, &proceed))
             .map_err(|e| e.in_tensor(task.name()).in_file(self.input))?;
         let Place { file, offset } = self.places[index];
         let offset = offset + bytes(task.dtype(), start) as u64;
         self.set.write_at(file, offset, made)?;
+        state.tile_done(index);
         Ok((index, made.len() as u64))
     }
 
@@ -153,13 +167,23 @@ impl Work<'_> {
 
 impl<'w> State<'w> {
     fn new(work: &Work<'_>, cancel: Option<&'w AtomicBool>) -> Self {
-        let mut tiles = 0;
-        let ends = work.tasks.iter().map(|task| {
-            tiles += task.elements().div_ceil(task.tile(work.share));
-            tiles
+        let counts = || {
+            let tasks = work.tasks.iter();
+            tasks.map(|task| task.elements().div_ceil(task.tile(work.share)))
+        };
+        let ends = counts().scan(0, |tiles, count| {
+            *tiles += count;
+            Some(*tiles)
+        });
+        let encoders = counts().map(|tiles_left| {
+            Mutex::new(Lent {
+                encoder: None,
+                tiles_left,
+            })
         });
         Self {
             ends: ends.collect(),
+            encoders: encoders.collect(),
             next: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             cancel,
@@ -170,6 +194,24 @@ impl<'w> State<'w> {
 
     fn tiles(&self) -> usize {
         self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// The encoder of a task, made now if this is its first tile.
+    fn encoder(&self, task: usize, make: impl FnOnce() -> Result<Encoder>) -> Result<Arc<Encoder>> {
+        let mut lent = lock(&self.encoders[task]);
+        match &lent.encoder {
+            Some(encoder) => Ok(Arc::clone(encoder)),
+            None => Ok(Arc::clone(lent.encoder.insert(Arc::new(make()?)))),
+        }
+    }
+
+    /// Gives the encoder back after a tile.
+    fn tile_done(&self, task: usize) {
+        let mut lent = lock(&self.encoders[task]);
+        lent.tiles_left -= 1;
+        if lent.tiles_left == 0 {
+            lent.encoder = None;
+        }
     }
 
     /// Whether work on this tile still makes sense; an error that nobody will see if not.
@@ -185,9 +227,14 @@ impl<'w> State<'w> {
     }
 
     fn fail(&self, tile: usize, error: Error) {
-        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = lock(&self.error);
         if tile < self.failed.fetch_min(tile, Ordering::Relaxed) {
             *first = Some(error);
         }
     }
+}
+
+/// What is behind a lock is whole at any time, whoever panicked while holding it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

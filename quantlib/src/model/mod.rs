@@ -7,7 +7,9 @@ mod reader;
 mod value;
 
 pub use expr::{Expr, Product, Typed};
-pub use importance::ImportanceMatrix;
+pub use importance::{
+    DEFAULT_CHUNK_SIZE, ImportanceMatrix, ImportanceSource, ImportanceSummary, Statistics,
+};
 pub use plan::{Edit, OutputTensor, Part, Plan};
 pub use reader::{Location, Model, Reader, TensorInfo};
 pub use value::{Array, Metadata, StringArray, Value};

@@ -3,11 +3,12 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::format::gguf::split;
-use crate::model::{Edit, TensorInfo, Value};
+use crate::model::{Edit, ImportanceSummary, TensorInfo, Value};
 use crate::recipe::hyper::Keys;
 use crate::recipe::name::Recipe;
 use crate::recipe::options::{OVERRIDE_BYTES, QuantizeOptions};
 use crate::recipe::order::output_order;
+use bstr::BString;
 use std::collections::BTreeMap;
 
 /// ggml's version of the quantized formats, in `general.quantization_version`.
@@ -26,6 +27,7 @@ pub(super) fn edits(
     keys: &Keys<'_>,
     recipe: Recipe,
     options: &QuantizeOptions,
+    importance: Option<&ImportanceSummary>,
     tensors: &[TensorInfo],
     layers_left: Option<u32>,
 ) -> Result<Vec<Edit>> {
@@ -36,7 +38,7 @@ pub(super) fn edits(
     edits.extend(split::KEYS.map(|key| Edit::Remove { key: key.into() }));
     let wishes = options.override_kv.iter();
     edits.extend(wishes.map(|o| Edit::set(o.key.as_str(), o.value.stored())));
-    edits.extend(importance_keys(options));
+    edits.extend(importance.map(importance_keys).into_iter().flatten());
     if let Some(layers) = layers_left {
         edits.push(Edit::set(
             format!("{}.block_count", keys.architecture()),
@@ -47,15 +49,16 @@ pub(super) fn edits(
 }
 
 /// The keys that record the importance matrix.
-fn importance_keys(options: &QuantizeOptions) -> Vec<Edit> {
-    let Some(importance) = options.used_importance() else {
-        return Vec::new();
-    };
-    let cut = |text: &str| {
-        let bytes = text.as_bytes();
+fn importance_keys(importance: &ImportanceSummary) -> Vec<Edit> {
+    // llama.cpp keeps them in strings of C, which end with the first NUL.
+    let cut = |text: &BString| {
+        let bytes = text.split(|byte| *byte == 0).next().unwrap_or_default();
         Value::String(bytes[..bytes.len().min(OVERRIDE_BYTES)].into())
     };
-    let mut edits = vec![Edit::set("quantize.imatrix.file", cut(&importance.file))];
+    let mut edits = Vec::new();
+    if let Some(file) = &importance.file {
+        edits.push(Edit::set("quantize.imatrix.file", cut(file)));
+    }
     if let Some(dataset) = &importance.dataset {
         edits.push(Edit::set("quantize.imatrix.dataset", cut(dataset)));
     }

@@ -18,5 +18,5 @@ mod split;
 
 pub use compose::{compose, plan_after};
 pub use name::Recipe;
-pub use options::{ImportanceSummary, KvOverride, OverrideValue, QuantizeOptions, TensorType};
+pub use options::{KvOverride, OverrideValue, QuantizeOptions, TensorType};
 pub use plan::{Header, plan};

@@ -2,8 +2,10 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::model::{ImportanceMatrix, Value};
-use std::collections::BTreeMap;
+use crate::io::FileSource;
+use crate::model::{ImportanceSummary, Value};
+use std::borrow::Cow;
+use std::path::Path;
 use std::str::FromStr;
 
 /// Wishes beyond the recipe; the default has none. The names are llama-quantize's options.
@@ -29,43 +31,38 @@ pub struct QuantizeOptions {
     pub allow_requantize: bool,
     /// One output file for each input file, with tensors in the input's order.
     pub keep_split: bool,
-    /// What is known of the importance matrix that the job will encode with.
+    /// What is known of the importance weights that the job will encode with.
     pub importance: Option<ImportanceSummary>,
+    /// Use importance only for tensors whose name has one of these parts, if there are any.
+    pub include_weights: Vec<String>,
+    /// Use no importance for tensors whose name has one of these parts.
+    pub exclude_weights: Vec<String>,
 }
 
 impl QuantizeOptions {
-    /// The importance matrix, if it has entries: llama-quantize takes an empty one for none.
-    pub(super) fn used_importance(&self) -> Option<&ImportanceSummary> {
-        let importance = self.importance.as_ref()?;
-        (!importance.entries.is_empty()).then_some(importance)
-    }
-}
-
-/// What a plan needs to know of an importance matrix: not the weights, but how many there are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ImportanceSummary {
-    /// The number of weights by tensor name.
-    pub entries: BTreeMap<String, usize>,
-    /// The file's path as the person gave it, for the output's metadata.
-    pub file: String,
-    /// The first data set that it was computed from.
-    pub dataset: Option<String>,
-    /// The number of chunks of text that it was computed from.
-    pub chunks: Option<u32>,
-}
-
-impl ImportanceSummary {
-    /// Describes a matrix that was read from `file`.
-    pub fn new(matrix: &ImportanceMatrix, file: impl Into<String>) -> Self {
-        Self {
-            entries: matrix
-                .iter()
-                .map(|(name, weights)| (name.to_owned(), weights.len()))
-                .collect(),
-            file: file.into(),
-            ..Self::default()
+    /// The importance that is left of the matrix after inclusion and exclusion, if any entries are:
+    /// llama-quantize takes an empty matrix for none.
+    ///
+    /// # Errors
+    /// `misuse` if weights are both included and excluded.
+    pub fn used_importance(&self) -> Result<Option<Cow<'_, ImportanceSummary>>> {
+        let (include, exclude) = (&self.include_weights, &self.exclude_weights);
+        if !include.is_empty() && !exclude.is_empty() {
+            return Err(Error::misuse(
+                "importance weights cannot be included and excluded at once; give --include-weights or --exclude-weights",
+            ));
         }
+        let Some(importance) = &self.importance else {
+            return Ok(None);
+        };
+        let mut importance = Cow::Borrowed(importance);
+        if !include.is_empty() || !exclude.is_empty() {
+            let any = |name: &str, parts: &[String]| parts.iter().any(|part| name.contains(part));
+            let used =
+                |name: &String| !any(name, exclude) && (include.is_empty() || any(name, include));
+            importance.to_mut().entries.retain(|name, _| used(name));
+        }
+        Ok((!importance.entries.is_empty()).then_some(importance))
     }
 }
 
@@ -76,6 +73,34 @@ pub struct TensorType {
     pub pattern: String,
     /// The type.
     pub dtype: DType,
+}
+
+impl TensorType {
+    /// Reads a file of these, `PATTERN=TYPE` with white space between, as llama-quantize's
+    /// `--tensor-type-file`.
+    ///
+    /// # Errors
+    /// `io` if the file cannot be read, `malformed` if it is not UTF-8, `limit` beyond 16 MiB,
+    /// `misuse` for what is no pattern and type.
+    pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<Self>> {
+        const LONGEST: u64 = 16 << 20;
+        let path = path.as_ref();
+        let named = |e: Error| e.in_file(path);
+        let source = FileSource::open(path)?;
+        if source.len() > LONGEST {
+            return Err(named(Error::limit(
+                "is too long for a list of tensor types",
+            )));
+        }
+        let mut bytes = vec![0; source.len() as usize];
+        source.read_exact_at(&mut bytes, 0)?;
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| named(Error::malformed("is not UTF-8")))?;
+        // What C counts as white space, and so a vertical tab too.
+        let words = text.split(|c: char| c.is_ascii_whitespace() || c == '\x0b');
+        let words = words.filter(|word| !word.is_empty());
+        words.map(|word| word.parse().map_err(named)).collect()
+    }
 }
 
 impl FromStr for TensorType {
@@ -183,6 +208,22 @@ mod tests {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert!(parse(&format!("a=str:{}", "x".repeat(128))).is_err());
+    }
+
+    #[test]
+    fn files_of_tensor_types_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("types.txt");
+        std::fs::write(&path, "attn_v=q8_0\r\n\tffn=Q6_K  a=b=f16").unwrap();
+        let error = TensorType::read_file(&path).unwrap_err();
+        assert_eq!(error.file(), Some(path.as_path()));
+        std::fs::write(&path, " attn_v=q8_0\r\n\tffn=Q6_K\n").unwrap();
+        let types = TensorType::read_file(&path).unwrap();
+        let types: Vec<_> = types
+            .iter()
+            .map(|t| (t.pattern.as_str(), t.dtype))
+            .collect();
+        assert_eq!(types, [("attn_v", DType::Q8_0), ("ffn", DType::Q6K)]);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::model::{Expr, Metadata, Model, OutputTensor, Plan, TensorInfo};
+use crate::model::{Expr, ImportanceSummary, Metadata, Model, OutputTensor, Plan, TensorInfo};
 use crate::recipe::category::{Category, LAYER_EMBEDDINGS, quantizable};
 use crate::recipe::document::edits;
 use crate::recipe::hyper::Keys;
 use crate::recipe::mixture::{Mixture, Seen};
 use crate::recipe::name::Recipe;
-use crate::recipe::options::{ImportanceSummary, QuantizeOptions};
+use crate::recipe::options::QuantizeOptions;
 use crate::recipe::order::{Kept, output_order};
 use crate::recipe::pattern::Patterns;
 use crate::recipe::shape::{fallback, trimmed};
@@ -57,14 +57,23 @@ pub fn plan(header: &Header<'_>, recipe: Recipe, options: &QuantizeOptions) -> R
         true => keep_split(header, &mut kept)?,
         false => Vec::new(),
     };
-    let mut planner = Planner::new(&keys, recipe, options, &kept)?;
+    let importance = options.used_importance()?;
+    let importance = importance.as_deref();
+    let mut planner = Planner::new(&keys, recipe, options, importance, &kept)?;
     let tensors = kept
         .iter()
         .map(|kept| planner.tensor(kept).map_err(|e| e.in_tensor(&kept.name)))
         .collect::<Result<_>>()?;
     Ok(Plan {
         tensors,
-        edits: edits(&keys, recipe, options, header.tensors, layers_left)?,
+        edits: edits(
+            &keys,
+            recipe,
+            options,
+            importance,
+            header.tensors,
+            layers_left,
+        )?,
         parts,
         notes: planner.notes,
     })
@@ -85,9 +94,9 @@ impl<'a> Planner<'a> {
         keys: &'a Keys<'_>,
         recipe: Recipe,
         options: &'a QuantizeOptions,
+        importance: Option<&'a ImportanceSummary>,
         kept: &[Kept<'_>],
     ) -> Result<Self> {
-        let importance = options.used_importance();
         let roles = || kept.iter().map(|kept| Category::of(&kept.name));
         let values = roles().filter(|role| *role == Category::AttentionValue);
         let mixture = if options.pure || !recipe.dtype().is_quantized() {
@@ -240,7 +249,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         Err(Error::misuse(format!(
-            "{} makes this tensor {dtype}, which is garbage without importance weights for it; choose another recipe until --imatrix can read importance matrices",
+            "{} makes this tensor {dtype}, which is garbage without importance weights for it; give a matrix that has them with --imatrix, or choose another recipe",
             self.recipe
         )))
     }

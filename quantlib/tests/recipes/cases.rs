@@ -1,7 +1,7 @@
 //! Recipes with options as text, the way llama-quantize's command line has them.
 
-use quantlib::model::TensorInfo;
-use quantlib::recipe::{ImportanceSummary, QuantizeOptions, Recipe};
+use quantlib::model::{ImportanceSummary, TensorInfo};
+use quantlib::recipe::{QuantizeOptions, Recipe};
 use quantlib::{Error, ErrorKind};
 
 /// A recipe with options, and the importance matrix if there is to be one.

@@ -7,8 +7,8 @@ use crate::cases::{self, asks_for};
 use crate::peer::Peer;
 use crate::small_models::{self, SmallModel};
 use quantlib::job::{Job, JobOptions};
-use quantlib::model::ImportanceMatrix;
-use quantlib::recipe::{self, Header, ImportanceSummary};
+use quantlib::model::{ImportanceMatrix, ImportanceSource, ImportanceSummary};
+use quantlib::recipe::{self, Header};
 use quantlib::{Error, Result};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -72,8 +72,9 @@ impl Input {
             let weights = small_models::importance(cases::weights(tensor), index);
             matrix.insert(&tensor.name, weights);
         }
-        let mut summary = ImportanceSummary::new(&matrix, &about.file);
-        summary.dataset = Some(about.dataset.clone());
+        let mut summary = matrix.summary();
+        summary.file = Some(about.file.as_str().into());
+        summary.dataset = Some(about.dataset.as_str().into());
         summary.chunks = Some(about.chunks);
         Self {
             path,
@@ -88,7 +89,7 @@ impl Input {
         let plan = recipe::plan(&Header::from(&model), recipe, &options)?;
         let out = self.path.with_file_name("ours.gguf");
         let mut job = JobOptions::default();
-        job.importance = options.importance.as_ref().map(|_| &self.matrix);
+        job.importance = options.importance.as_ref().map(|_| &self.matrix as _);
         Job::new(&model, &plan)?.run(&out, job)?;
         Ok(fs::read(out).unwrap())
     }

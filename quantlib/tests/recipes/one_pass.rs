@@ -7,7 +7,8 @@ use quantlib::Result;
 use quantlib::arch::{ConvertOptions, convert_plan};
 use quantlib::format::hf::Folder;
 use quantlib::job::{Job, JobOptions};
-use quantlib::recipe::{self, ImportanceSummary};
+use quantlib::model::ImportanceSummary;
+use quantlib::recipe;
 use std::fs;
 use std::path::Path;
 

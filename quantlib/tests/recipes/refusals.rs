@@ -1,7 +1,7 @@
 //! What recipes refuse, and that they say what to do about it.
 
-use quantlib::model::{Metadata, TensorInfo, Value};
-use quantlib::recipe::{self, Header, ImportanceSummary, QuantizeOptions, Recipe};
+use quantlib::model::{ImportanceSummary, Metadata, TensorInfo, Value};
+use quantlib::recipe::{self, Header, QuantizeOptions, Recipe};
 use quantlib::{DType, Encoding, Error, ErrorKind};
 
 const TENSOR: &str = "blk.0.ffn_up.weight";

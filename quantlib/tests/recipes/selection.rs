@@ -4,8 +4,8 @@
 
 use crate::cases::{self, asks_for};
 use crate::small_models::SmallModel;
-use quantlib::model::{OutputTensor, Plan, TensorInfo};
-use quantlib::recipe::{self, Header, ImportanceSummary};
+use quantlib::model::{ImportanceSummary, OutputTensor, Plan, TensorInfo};
+use quantlib::recipe::{self, Header};
 use quantlib::{DType, Encoding, Error};
 use serde::Deserialize;
 use std::collections::BTreeMap;
