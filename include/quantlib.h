@@ -98,6 +98,9 @@ typedef struct {
   uint8_t allow_requantize;
   // Must be 0.
   uint8_t reserved[6];
+  // For `ql_quantize_model`: the path of an importance matrix (UTF-8), a GGUF or .dat file; may be
+  // null. Like the strings of that call, it is not kept.
+  const char *imatrix;
 } ql_options;
 
 // A stored tensor.
@@ -198,7 +201,8 @@ size_t ql_block_len(ql_dtype dtype);
 // The output appears whole or not at all; an existing file is replaced at the end.
 //
 // # Safety
-// `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid.
+// `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid, and so
+// is its `imatrix`.
 ql_status ql_quantize_model(const char *src,
                             const char *out,
                             const char *recipe,

@@ -19,6 +19,7 @@ from ._errors import (
     MisuseError,
     UnsupportedError,
 )
+from ._importance import ImportanceMatrix
 from ._job import convert_model, quantize_model
 from ._model import Metadata, Model, open
 from ._quantlib import (
@@ -39,6 +40,7 @@ __all__ = [
     "DType",
     "Error",
     "GGUFWriter",
+    "ImportanceMatrix",
     "IoError",
     "LimitError",
     "MalformedError",

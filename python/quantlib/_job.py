@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TextIO
 
 from . import _quantlib
-from ._errors import UnsupportedError
+from ._importance import ImportanceMatrix
 from ._report import Report
 
 _Path = str | os.PathLike[str]
@@ -20,18 +20,21 @@ def quantize_model(
     src: _Path,
     out: _Path,
     recipe: str,
-    imatrix: _Path | None = None,
+    imatrix: _Path | ImportanceMatrix | None = None,
     threads: int | None = None,
     progress: _Progress = None,
     *,
     pure: bool = False,
     tensor_types: Mapping[str, str] | None = None,
+    tensor_type_file: _Path | None = None,
     output_tensor_type: str | None = None,
     token_embedding_type: str | None = None,
     leave_output_tensor: bool = False,
     override_kv: Mapping[str, bool | int | float | str] | None = None,
     prune_layers: Iterable[int] = (),
     allow_requantize: bool = False,
+    include_weights: Iterable[str] = (),
+    exclude_weights: Iterable[str] = (),
     pre: str | None = None,
     non_finite: Literal["error", "zero"] = "error",
     memory_limit: int | None = None,
@@ -47,8 +50,9 @@ def quantize_model(
         The GGUF file to write. It appears when it is complete; an existing one is replaced then.
     recipe : str
         A name of llama-quantize in either case, such as "q4_k_m"; "q4_k" means the same here.
-    imatrix : path, optional
-        An importance matrix. Reading these is not supported yet.
+    imatrix : path or ImportanceMatrix, optional
+        How much each column matters: a file that llama-imatrix or :meth:`ImportanceMatrix.save`
+        wrote, in GGUF or the older .dat form, which is read tensor by tensor; or a matrix in memory.
     threads : int, optional
         Number of encoders; all processors by default.
     progress : bool or callable, optional
@@ -58,6 +62,8 @@ def quantize_model(
         One type for every tensor instead of the recipe's mixture.
     tensor_types : mapping, optional
         Regular expressions (ECMAScript) to types; the first that is found in a name decides.
+    tensor_type_file : path, optional
+        A file with more of these, RE=TYPE with white space between.
     output_tensor_type, token_embedding_type : str, optional
         Types for the output tensor and the embeddings.
     leave_output_tensor : bool
@@ -68,6 +74,8 @@ def quantize_model(
         Layers to leave out.
     allow_requantize : bool
         Encode tensors again that are quantized already, and so lose more.
+    include_weights, exclude_weights : iterable of str
+        Parts of tensor names for which importance is used only, or not used; not both.
     pre : str, optional
         `tokenizer.ggml.pre` of a folder whose tokenizer is not recognized.
     non_finite : {"error", "zero"}
@@ -81,8 +89,6 @@ def quantize_model(
     --------
     >>> ql.quantize_model("my-model", "my-model-q4_k_m.gguf", "q4_k_m", progress=True)  # doctest: +SKIP
     """
-    if imatrix is not None:
-        raise UnsupportedError("importance matrices cannot be read yet; leave out imatrix")
     wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre)
     wishes |= {
         "pure": pure,
@@ -93,6 +99,10 @@ def quantize_model(
         "override_kv": list((override_kv or {}).items()),
         "prune_layers": list(prune_layers),
         "allow_requantize": allow_requantize,
+        "tensor_type_file": tensor_type_file,
+        "imatrix": imatrix._store if isinstance(imatrix, ImportanceMatrix) else imatrix,
+        "include_weights": list(include_weights),
+        "exclude_weights": list(exclude_weights),
     }
     return Report(json.loads(_quantlib.quantize_model(src, out, recipe, wishes)))
 

@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::dtype;
 use crate::errors::{misuse, to_python};
+use crate::imatrix::Importance;
 use crate::work::{self, Monitor};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
@@ -37,6 +38,10 @@ struct Exceptions<'py> {
     prune_layers: Vec<u32>,
     override_kv: Vec<(String, Bound<'py, PyAny>)>,
     allow_requantize: bool,
+    tensor_type_file: Option<PathBuf>,
+    imatrix: Option<Bound<'py, PyAny>>,
+    include_weights: Vec<String>,
+    exclude_weights: Vec<String>,
 }
 
 /// Quantizes a model; the report comes as JSON.
@@ -49,11 +54,18 @@ pub fn quantize_model(
 ) -> PyResult<String> {
     let exceptions: Exceptions<'_> = wishes.extract()?;
     let wishes: Wishes<'_> = wishes.extract()?;
+    let importance = exceptions
+        .imatrix
+        .as_ref()
+        .map(Importance::of)
+        .transpose()?;
     let recipe: Recipe = recipe.parse().map_err(to_python)?;
     let mut wish = Quantization::new(recipe);
     wish.options = exceptions.options()?;
     wish.convert.pre.clone_from(&wishes.pre);
-    wishes.run(|options| job::quantize_model(&src, &out, &wish, options))
+    wishes.run(importance, |options| {
+        job::quantize_model(&src, &out, &wish, options)
+    })
 }
 
 /// Converts a model; the report comes as JSON.
@@ -70,7 +82,9 @@ pub fn convert_model(
     wish.outtype = outtype.parse::<OutType>().map_err(to_python)?;
     wish.name = name;
     wish.pre.clone_from(&wishes.pre);
-    wishes.run(|options| job::convert_model(&src, &out, &wish, options))
+    wishes.run(None, |options| {
+        job::convert_model(&src, &out, &wish, options)
+    })
 }
 
 /// Runs the `quantlib` command with these arguments, the program's name first.
@@ -82,6 +96,7 @@ pub fn run_command(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
 impl Wishes<'_> {
     fn run(
         self,
+        importance: Option<Importance>,
         work: impl FnOnce(JobOptions<'_>) -> quantlib::Result<Report> + Send,
     ) -> PyResult<String> {
         let threads = work::threads(self.threads)?;
@@ -103,6 +118,7 @@ impl Wishes<'_> {
             options.memory_limit = memory_limit;
             options.non_finite = non_finite;
             options.dry_run = dry_run;
+            options.importance = importance.as_ref().map(Importance::source);
             options.cancel = Some(&monitor.cancel);
             if told {
                 options.progress = Some(&mut progress);
@@ -128,9 +144,15 @@ impl Exceptions<'_> {
         options.token_embedding_type = optional(self.token_embedding_type)?;
         options.prune_layers = self.prune_layers;
         options.allow_requantize = self.allow_requantize;
+        options.include_weights = self.include_weights;
+        options.exclude_weights = self.exclude_weights;
         for (pattern, name) in self.tensor_types {
             let dtype = dtype::parse(&name)?;
             options.tensor_types.push(TensorType { pattern, dtype });
+        }
+        if let Some(path) = self.tensor_type_file {
+            let types = TensorType::read_file(path).map_err(to_python)?;
+            options.tensor_types.extend(types);
         }
         for (key, value) in self.override_kv {
             let value = override_value(&value)?;

@@ -12,6 +12,7 @@ mod codec;
 mod dlpack;
 mod dtype;
 mod errors;
+mod imatrix;
 mod job;
 mod model;
 mod value;
@@ -26,6 +27,8 @@ mod _quantlib {
     use crate::codec::{QuantizedTensor, dequantize, quantize};
     #[pymodule_export]
     use crate::dtype::{build_info, type_table};
+    #[pymodule_export]
+    use crate::imatrix::ImportanceStore;
     #[pymodule_export]
     use crate::job::{convert_model, quantize_model, run_command};
     #[pymodule_export]

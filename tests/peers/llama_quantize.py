@@ -13,10 +13,10 @@ returns what the library logged, or raises QuantizeError with it.
 import ctypes
 import json
 import os
-import struct
 import sys
-from ctypes import CFUNCTYPE, POINTER, Structure, Union, byref, c_bool, c_char, c_char_p
+from ctypes import CFUNCTYPE, POINTER, Structure, Union, addressof, byref, c_bool, c_char, c_char_p
 from ctypes import c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, c_void_p, cast
+from ctypes import create_string_buffer, sizeof, string_at
 from pathlib import Path
 
 LIBRARIES = Path(__file__).resolve().parents[2] / ".peers" / "ggml"
@@ -97,6 +97,7 @@ class Library:
         self.base = load("libggml-base.so")
         self.ggml = load("libggml.v0.5.0.so")
         self.llama = load("libllama.v0.5.0.so")
+        self.common = load("libllama-common.so")
         self.base.ggml_type_name.restype = c_char_p
         self.llama.llama_model_quantize_default_params.restype = Params
         self.llama.llama_model_quantize.argtypes = [c_char_p, c_char_p, POINTER(Params)]
@@ -177,78 +178,93 @@ def int_override(key, number):
     return override
 
 
-class Gguf:
-    """The keys and tensors of a GGUF file: enough for importance matrices and comparisons."""
+class CppString(Structure):
+    """std::string of libstdc++."""
 
-    SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-
-    def __init__(self, path):
-        self.bytes = Path(path).read_bytes()
-        self.at = 0
-        magic, version, tensors, keys = self.take("<4sIQQ")
-        assert magic == b"GGUF" and version == 3, (magic, version)
-        self.keys = {}
-        for _ in range(keys):
-            name = self.string().decode()
-            self.keys[name] = self.value(self.take("<I")[0])
-        self.tensors = {}
-        for _ in range(tensors):
-            name = self.string().decode()
-            dims = self.take("<I")[0]
-            shape = self.take(f"<{dims}Q")
-            kind, offset = self.take("<IQ")
-            self.tensors[name] = (shape, kind, offset)
-        alignment = self.keys.get("general.alignment", 32)
-        self.data = -(-self.at // alignment) * alignment
-
-    def take(self, form):
-        values = struct.unpack_from(form, self.bytes, self.at)
-        self.at += struct.calcsize(form)
-        return values
-
-    def string(self):
-        (length,) = self.take("<Q")
-        self.at += length
-        return self.bytes[self.at - length : self.at]
-
-    def value(self, kind):
-        if kind == 8:
-            return self.string()
-        if kind == 9:
-            inner, count = self.take("<IQ")
-            return [self.value(inner) for _ in range(count)]
-        return self.take("<" + self.SCALARS[kind])[0]
-
-    def floats(self, name):
-        """An F32 tensor, flat."""
-        shape, kind, offset = self.tensors[name]
-        assert kind == 0, name
-        count = 1
-        for dim in shape:
-            count *= dim
-        start = self.data + offset
-        return (c_float * count).from_buffer_copy(self.bytes[start : start + 4 * count])
+    _fields_ = [("data", c_void_p), ("size", c_size_t), ("short", c_char * 16)]
 
 
-def load_imatrix(path):
-    """load_imatrix for the GGUF form: (weights by name, datasets, number of chunks)"""
-    file = Gguf(path)
-    weights = {}
-    for name in file.tensors:
-        if not name.endswith(".in_sum2"):
-            continue
-        base = name.removesuffix(".in_sum2")
-        sums = file.floats(name)
-        counts = file.floats(base + ".counts")
-        cols = len(sums) // len(counts)
-        scaled = (c_float * len(sums))()
-        for expert, count in enumerate(counts):
-            count = int(count + 0.5)
-            for i in range(expert * cols, (expert + 1) * cols):
-                # Dividing in f64 and rounding to f32 gives what C's division in f32 gives.
-                scaled[i] = sums[i] / count if count > 0 else 1.0
-        weights[base] = scaled
-    return weights, file.keys["imatrix.datasets"], file.keys["imatrix.chunk_count"]
+class CppVector(Structure):
+    _fields_ = [("begin", c_void_p), ("end", c_void_p), ("capacity", c_void_p)]
+
+    def array(self, kind):
+        """A copy of the elements."""
+        count = ((self.end or 0) - (self.begin or 0)) // sizeof(kind)
+        return (kind * count).from_buffer_copy((kind * count).from_address(self.begin)) if count else (kind * 0)()
+
+
+class TreeNode(Structure):
+    """What std::map's nodes begin with."""
+
+    _fields_ = [("colour", c_int), ("parent", c_void_p), ("left", c_void_p), ("right", c_void_p)]
+
+
+class Entry(Structure):
+    """A node of std::map<std::string, common_imatrix_entry>."""
+
+    _fields_ = [("node", TreeNode), ("name", CppString), ("sums", CppVector), ("counts", CppVector)]
+
+
+class Imatrix(Structure):
+    """common_imatrix, with the map taken apart."""
+
+    _fields_ = [
+        ("compare", c_size_t),
+        ("root", TreeNode),
+        ("count", c_size_t),
+        ("datasets", CppVector),
+        ("chunk_count", c_int32),
+        ("chunk_size", c_int32),
+        ("is_legacy", c_bool),
+        ("has_metadata", c_bool),
+    ]
+
+
+LOAD_IMATRIX = "_Z19common_imatrix_loadRKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEER14common_imatrix"
+
+
+def cpp_bytes(string):
+    return string_at(string.data, string.size)
+
+
+def load_imatrix(library, path):
+    """load_imatrix: (weights by name, datasets, number of chunks). The file is read by llama.cpp's own
+    common_imatrix_load; what follows it is done here, from its source."""
+    text = os.fsencode(path)
+    buffer = create_string_buffer(text)
+    name = CppString(data=addressof(buffer), size=len(text))
+    loaded = Imatrix()
+    loaded.root.left = loaded.root.right = addressof(loaded.root)
+    load = getattr(library.common, LOAD_IMATRIX)
+    load.restype = c_bool
+    if not load(byref(name), byref(loaded)):
+        raise QuantizeError(f"failed to quantize: failed to load imatrix from '{path}'")
+    if not loaded.is_legacy and not loaded.has_metadata:
+        raise QuantizeError(f"failed to quantize: missing imatrix metadata in file {path}")
+    weights, pending = {}, [loaded.root.parent]
+    while pending:
+        address = pending.pop()
+        if address:
+            entry = Entry.from_address(address)
+            pending += [entry.node.left, entry.node.right]
+            weights[cpp_bytes(entry.name).decode()] = normalized(entry, loaded.is_legacy)
+    assert len(weights) == loaded.count
+    datasets = [cpp_bytes(name) for name in loaded.datasets.array(CppString)]
+    return weights, datasets, loaded.chunk_count
+
+
+def normalized(entry, is_legacy):
+    """Mean squares. Dividing in f64 and rounding to f32 gives what C's division in f32 gives."""
+    sums, counts = entry.sums.array(c_float), entry.counts.array(c_int64)
+    cols = len(sums) // len(counts)
+    for expert, count in enumerate(counts):
+        divisor = c_float(count).value
+        for i in range(expert * cols, (expert + 1) * cols):
+            if count > 0:
+                sums[i] = sums[i] / divisor
+            elif not is_legacy:
+                sums[i] = 1.0
+    return sums
 
 
 class Job:
@@ -305,8 +321,10 @@ class Job:
         self.tensor_types.append((name.lower().encode(), self.library.type_id(dtype)))
 
     def prepare_imatrix(self):
+        if self.included and self.excluded:
+            raise UsageError("--include-weights and --exclude-weights together")
         if self.imatrix_file and not self.imatrix:
-            self.imatrix, self.datasets, self.chunks = load_imatrix(self.imatrix_file)
+            self.imatrix, self.datasets, self.chunks = load_imatrix(self.library, self.imatrix_file)
         found = lambda name, parts: any(part in name for part in parts)
         if self.excluded:
             self.imatrix = {k: v for k, v in self.imatrix.items() if not found(k, self.excluded)}

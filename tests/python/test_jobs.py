@@ -162,7 +162,7 @@ def test_the_bar_goes_to_stderr(tmp_path, f16, capsys):
         (lambda src, out: ql.quantize_model(src, out, "q8_0", memory_limit=-1), ql.MisuseError),
         (lambda src, out: ql.quantize_model(src, out, "q8_0", memory_limit=1000), ql.LimitError),
         (lambda src, out: ql.quantize_model(src, out, "q8_0", tensor_types={"(": "q8_0"}), ql.MisuseError),
-        (lambda src, out: ql.quantize_model(src, out, "q8_0", imatrix="a.dat"), ql.UnsupportedError),
+        (lambda src, out: ql.quantize_model(src, out, "q8_0", imatrix="a.dat"), ql.IoError),
         (lambda src, out: ql.quantize_model(src, out, "q8_0", progress=3), TypeError),
         (lambda src, out: ql.convert_model(src, out), ql.UnsupportedError),
         (lambda src, out: ql.convert_model(FOLDER, out, "q4_k_m"), ql.MisuseError),
