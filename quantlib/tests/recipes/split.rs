@@ -8,7 +8,7 @@ use crate::files::{golden as files, sha256};
 use crate::peer::Peer;
 use quantlib::Result;
 use quantlib::job::{JobOptions, Quantization, Report, merge_model, quantize_model, split_model};
-use quantlib::recipe::ImportanceSummary;
+use quantlib::model::ImportanceSummary;
 use quantlib::rewrite::{SplitBy, SplitOptions};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
