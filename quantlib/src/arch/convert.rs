@@ -8,7 +8,7 @@ use super::outtype::OutType;
 use super::tensors::{self, Mapper};
 use super::{general, params};
 use crate::error::{Error, Result};
-use crate::format::hf::{Folder, VocabOptions, vocab};
+use crate::format::hf::{Folder, VocabOptions, token_count, vocab};
 use crate::model::{Edit, Model, OutputTensor, Plan};
 
 /// What may be chosen about a conversion.
@@ -37,11 +37,15 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
     let config = || folder.path().join("config.json");
     let class = folder.architecture()?;
     let family = Family::of(class, families::ALL).map_err(|e| e.in_file(config()))?;
-    let hparams = Hparams::load(folder)?;
+    let mut hparams = Hparams::load(folder)?;
     hparams
         .meet(family.demands)
         .map_err(|e| e.in_file(config()))?;
     refuse_unconvertible(folder, family)?;
+    if family.cuts_tokens() {
+        let vocab_size = hparams.uint(&["vocab_size"])?.map(u64::from);
+        hparams.tokens = Some(token_count(folder, vocab_size)?);
+    }
     let sources = tensors::sources(model);
     let file_type = options.outtype.decide(&sources);
     let mut mapper =

@@ -101,6 +101,10 @@ pub(super) enum Rewrite {
     /// Each group of query heads with its key and value heads (Falcon's joined matrix) is taken
     /// apart: all query heads come first, then all key heads, then all value heads.
     UngroupHeads,
+    /// One is added: norms that multiply by one and their weight.
+    AddOne,
+    /// Rows that belong to no token are left out.
+    TokenRows,
 }
 
 /// Which heads the rows of a projection belong to.
@@ -151,7 +155,9 @@ pub(super) enum Computed {
     /// The factors that Llama 3.1's rope scaling divides frequencies by; only with that scaling.
     Llama3RopeFactors,
     /// None, and an error with Llama 3.1's rope scaling: the architecture has no place for its factors.
-    NoLlama3RopeFactors,
+    WithoutLlama3Scaling,
+    /// The factors that Phi 3 divides frequencies by, for two lengths of context.
+    LongRopeFactors,
 }
 
 /// A metadata key. The names are those after the architecture's prefix.
@@ -163,12 +169,18 @@ pub(super) enum Param {
     Uints(&'static str, &'static [&'static str]),
     /// A float, copied likewise.
     Float(&'static str, &'static [&'static str]),
-    /// A float, copied likewise unless it is zero.
-    Factor(&'static str, &'static [&'static str]),
+    /// Copied keys, each of which the architecture cannot do without.
+    Needed(&'static [Param]),
     /// An integer, copied likewise, or else this one.
     UintOr(&'static str, u32, &'static [&'static str]),
+    /// A float, copied likewise, or else this one.
+    FloatOr(&'static str, f32, &'static [&'static str]),
+    /// A float, copied likewise unless it is zero.
+    Factor(&'static str, &'static [&'static str]),
     /// An integer, copied likewise and multiplied.
     Times(&'static str, u32, &'static [&'static str]),
+    /// A flag, copied from a hyper-parameter, or else this one.
+    FlagOr(&'static str, bool, &'static str),
     /// A flag of the architecture itself.
     Flag(&'static str, bool),
     /// An integer of the architecture itself.
@@ -181,6 +193,21 @@ pub(super) enum Param {
     Rope,
     /// `rope.dimension_count`: the length of a head.
     RopeDimensions,
+    /// `rope.dimension_count`, where only a part of a head is turned.
+    PartlyTurned(Turned),
+    /// `rope.freq_base`, and what it is without one; none is an error where that is `None`.
+    RopeBase(Option<f32>),
+    /// `rope.scaling.original_context_length`.
+    TrainedContext,
+    /// `rope.scaling.attn_factor` of models with factors for two lengths of context.
+    LongRopeAttention,
+    /// `attention.sliding_window`, unless every layer is the last of its pattern.
+    Window,
+    /// `attention.sliding_window` and which layers have one; without a list all but the last of
+    /// every so many.
+    Windows(u32),
+    /// None, and an error where this hyper-parameter is set, with the reason.
+    Refuse(&'static str, &'static str),
     /// `attention.key_length` and `attention.value_length`, where the length of heads is given.
     HeadLengths,
     /// `general.file_type`.
@@ -191,7 +218,22 @@ pub(super) enum Param {
     Labels,
 }
 
+/// How the elements of a head that rope turns are counted, given the part of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// The part of the width, rounded down, shared among the heads.
+    OfWidth,
+    /// The part of a head's elements, rounded down.
+    OfHead,
+}
+
 impl Family {
+    /// Whether tensors are cut to the number of tokens.
+    pub(super) fn cuts_tokens(&self) -> bool {
+        let mut tensors = self.tensors.iter().copied().flatten();
+        tensors.any(|tensor| tensor.rewrite == Rewrite::TokenRows)
+    }
+
     /// The family of a model class.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod family;
 mod general;
 mod hparams;
 mod keys;
+mod long_rope;
 mod outtype;
 mod params;
 mod rope_factors;

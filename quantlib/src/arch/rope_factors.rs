@@ -10,12 +10,11 @@
 use super::hparams::{Hparams, float};
 use crate::error::{Error, Result};
 use crate::format::hf::Object;
-use crate::model::Expr;
 use serde_json::Value;
 
 /// The factors that frequencies are divided by, if the model has this scaling.
-pub(super) fn llama3(hparams: &Hparams) -> Result<Option<Expr>> {
-    let rope = hparams.rope();
+pub(super) fn llama3(hparams: &Hparams) -> Result<Option<Vec<f32>>> {
+    let rope = hparams.rope()?;
     if !is_llama3(rope) {
         return Ok(None);
     }
@@ -32,14 +31,8 @@ pub(super) fn llama3(hparams: &Hparams) -> Result<Option<Expr>> {
         high: parameter(rope, "high_freq_factor", 4.0)?,
         context: parameter(rope, "original_max_position_embeddings", 8192.0)?,
     };
-    let data: Vec<f32> = (0..dim)
-        .step_by(2)
-        .map(|i| scaling.factor(i, dim))
-        .collect();
-    Ok(Some(Expr::Values {
-        shape: vec![data.len()],
-        data,
-    }))
+    let pairs = (0..dim).step_by(2);
+    Ok(Some(pairs.map(|i| scaling.factor(i, dim)).collect()))
 }
 
 fn is_llama3(rope: &Object) -> bool {
@@ -49,7 +42,7 @@ fn is_llama3(rope: &Object) -> bool {
 
 /// Refuses models with this scaling.
 pub(super) fn no_llama3(hparams: &Hparams) -> Result<()> {
-    match is_llama3(hparams.rope()) {
+    match is_llama3(hparams.rope()?) {
         false => Ok(()),
         true => Err(Error::unsupported(
             "llama.cpp has no rope scaling of type llama3 for this architecture",

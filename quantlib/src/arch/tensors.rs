@@ -2,6 +2,7 @@
 
 use super::family::{Computed, Family, Heads, Rewrite, Spelling, Tensor, TypeClass};
 use super::hparams::Hparams;
+use super::long_rope::LongRope;
 use super::outtype::FileType;
 use super::params::BLOCKS;
 use super::rope_factors;
@@ -86,18 +87,29 @@ impl<'m> Mapper<'m> {
         }
     }
 
-    fn computed(&self, computed: Computed) -> Result<Option<OutputTensor>> {
-        let (name, values) = match computed {
+    fn computed(&self, computed: Computed) -> Result<Vec<OutputTensor>> {
+        let mut tensors = Vec::new();
+        match computed {
             Computed::Llama3RopeFactors => {
-                ("rope_freqs.weight", rope_factors::llama3(self.hparams)?)
+                let factors = rope_factors::llama3(self.hparams)?;
+                tensors.extend(factors.map(|factors| ("rope_freqs.weight", factors)));
             }
-            Computed::NoLlama3RopeFactors => {
-                return rope_factors::no_llama3(self.hparams).map(|()| None);
+            Computed::WithoutLlama3Scaling => rope_factors::no_llama3(self.hparams)?,
+            Computed::LongRopeFactors => {
+                if let Some(rope) = LongRope::load(self.hparams)? {
+                    tensors.push(("rope_factors_long.weight", rope.long));
+                    tensors.push(("rope_factors_short.weight", rope.short));
+                }
             }
-        };
-        values
-            .map(|source| output(name.to_owned(), source, DType::F32, &|_| None))
-            .transpose()
+        }
+        tensors
+            .into_iter()
+            .map(|(name, data)| {
+                let shape = vec![data.len()];
+                let source = Expr::Values { shape, data };
+                output(name.to_owned(), source, DType::F32, &|_| None)
+            })
+            .collect()
     }
 
     /// The output tensor of one source tensor; `None` if it is left out.
@@ -205,6 +217,30 @@ fn rewrite(rewrite: Rewrite, source: &TensorInfo, hparams: &Hparams) -> Result<E
         Rewrite::PairHalves(heads) => pair_halves(input, &source.shape, count(heads, hparams)?),
         Rewrite::Transpose => Ok(transpose(input, &source.shape)),
         Rewrite::UngroupHeads => ungroup_heads(input, &source.shape, hparams),
+        Rewrite::AddOne => Ok(add_one(input, source.dtype)),
+        Rewrite::TokenRows => Ok(token_rows(input, &source.shape, hparams.tokens)),
+    }
+}
+
+/// Values with one added. The converter adds to f16 in f16, to others in f32.
+fn add_one(input: Expr, dtype: DType) -> Expr {
+    let of = Box::new(input);
+    let sum = Expr::Add { of, value: 1.0 };
+    match dtype {
+        DType::F16 => sum.cast(DType::F16),
+        _ => sum,
+    }
+}
+
+/// The rows that belong to tokens, where there are more.
+fn token_rows(input: Expr, shape: &[usize], tokens: Option<usize>) -> Expr {
+    match (shape.first(), tokens) {
+        (Some(&rows), Some(len)) if len < rows => Expr::Slice {
+            of: Box::new(input),
+            start: 0,
+            len,
+        },
+        _ => input,
     }
 }
 

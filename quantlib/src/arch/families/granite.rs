@@ -11,7 +11,7 @@ pub(super) const GRANITE: Family = Family {
     classes: &["GraniteForCausalLM"],
     bare: &[],
     gguf: "granite",
-    computed: &[Computed::NoLlama3RopeFactors],
+    computed: &[Computed::WithoutLlama3Scaling],
     ignored: &["head_dim"],
     params: &[
         SHARED_KEYS,

@@ -2,11 +2,15 @@
 
 mod bert;
 mod falcon;
+mod gemma;
 mod gpt2;
 mod granite;
 mod llama;
+mod olmo;
+mod phi;
 mod qwen;
 mod smollm;
+mod stablelm;
 mod starcoder;
 
 use super::family::{Family, Tensor, TypeClass};
@@ -24,6 +28,12 @@ pub(super) const ALL: &[&Family] = &[
     &starcoder::STARCODER2,
     &gpt2::GPT2,
     &falcon::FALCON,
+    &olmo::OLMO2,
+    &phi::PHI3,
+    &stablelm::STABLELM,
+    &gemma::GEMMA,
+    &gemma::GEMMA2,
+    &gemma::GEMMA3,
 ];
 
 /// The configurations, which config.json's `model_type` chooses among.
@@ -38,6 +48,13 @@ pub(super) const CONFIGS: &[&ConfigClass] = &[
     &starcoder::STARCODER2_CONFIG,
     &gpt2::GPT2_CONFIG,
     &falcon::FALCON_CONFIG,
+    &olmo::OLMO2_CONFIG,
+    &olmo::OLMO3_CONFIG,
+    &phi::PHI3_CONFIG,
+    &stablelm::STABLELM_CONFIG,
+    &gemma::GEMMA_CONFIG,
+    &gemma::GEMMA2_CONFIG,
+    &gemma::GEMMA3_TEXT_CONFIG,
 ];
 
 /// What decoders with RMS norms and gated feed-forward layers have in common: all but the query

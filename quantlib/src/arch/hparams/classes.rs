@@ -33,6 +33,15 @@ pub(in crate::arch) enum Rope {
         /// The part of a head that is turned.
         partial: Option<f64>,
     },
+    /// A set for layers that look at everything, and one for those with a sliding window.
+    Two {
+        /// The base frequency of the former.
+        full: f64,
+        /// What config.json calls that of the latter beside the sets, and its default.
+        sliding: (&'static str, f64),
+    },
+    /// Phi 3's: a set of factors for each of two lengths of context.
+    Long,
 }
 
 impl Rope {
@@ -50,6 +59,13 @@ pub(in crate::arch) enum Rule {
     DeriveHeadDim,
     /// Accepts only heads that divide the width.
     EvenHeads,
+    /// Where `layer_types` is null, the last of every so many layers looks at everything, the
+    /// others through a window.
+    FullEvery(u64),
+    /// The same, with the number that `sliding_window_pattern` may tell.
+    FullEveryPattern(u64),
+    /// A window that looks both ways is made even.
+    EvenWindow,
 }
 
 /// Name, accepted types and default of a field.
@@ -65,8 +81,10 @@ pub(in crate::arch) enum Fallback {
     Null,
     /// The value of another field, also in place of null.
     Same(&'static str),
+    /// False.
+    No,
 }
-pub(in crate::arch) use Fallback::{Float, Int, Null, Same, Unseen};
+pub(in crate::arch) use Fallback::{Float, Int, No, Null, Same, Unseen};
 
 // The types a field accepts, as bits.
 pub(in crate::arch) const INT: u8 = 1;
@@ -76,6 +94,8 @@ pub(in crate::arch) const TEXT: u8 = 1 << 3;
 pub(in crate::arch) const LIST: u8 = 1 << 4;
 pub(in crate::arch) const MAP: u8 = 1 << 5;
 pub(in crate::arch) const NONE: u8 = 1 << 6;
+/// No field, whatever other classes have under the name.
+pub(in crate::arch) const ANY: u8 = u8::MAX;
 
 /// The fields of every class.
 pub(in crate::arch) const COMMON: &[Field] = &[
@@ -96,6 +116,28 @@ pub(in crate::arch) const COMMON: &[Field] = &[
     ("use_cache", BOOL, Unseen),
     ("hidden_act", TEXT, Unseen),
     ("initializer_range", FLOAT, Unseen),
+];
+
+/// The kinds of layers that transformers knows, older names included.
+const LAYERS: &[&str] = &[
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+    "window_attention",
+    "indexed_attention",
+    "compressed_sparse_attention",
+    "heavily_compressed_attention",
+    "minimax_m3_sparse",
+    "conv",
+    "moe",
+    "hybrid",
+    "hybrid_sliding",
+    "reference_sliding_attention",
+    "linear_attention",
+    "mamba",
+    "attention",
+    "deepseek_sparse_attention",
+    "qwen_sparse_attention",
 ];
 
 impl ConfigClass {
@@ -133,6 +175,7 @@ impl ConfigClass {
                 (None, Int(n)) => set(&mut values, name, json!(n)),
                 (None, Float(x)) => set(&mut values, name, json!(x)),
                 (None, Null) => set(&mut values, name, Value::Null),
+                (None, No) => set(&mut values, name, json!(false)),
             }
         }
         self.fill_heads(&mut values)?;
@@ -170,7 +213,10 @@ impl ConfigClass {
         let types = values.get("layer_types").and_then(Value::as_array);
         let layers = values.get(self.field("num_hidden_layers"));
         let layers = layers.and_then(Value::as_u64);
-        types.is_none_or(|types| Some(types.len() as u64) == layers)
+        let known = |kind: &Value| kind.as_str().is_some_and(|kind| LAYERS.contains(&kind));
+        types.is_none_or(|types| {
+            types.len() as u64 == layers.unwrap_or(0) && types.iter().all(known)
+        })
     }
 }
 
@@ -190,9 +236,44 @@ impl Rule {
                 let rest = number("hidden_size")?.checked_rem(number("num_attention_heads")?)?;
                 (rest == 0).then_some(())
             }
+            Self::FullEvery(n) => fill_layers(values, n),
+            Self::FullEveryPattern(n) => {
+                let pattern = values.get("sliding_window_pattern");
+                let pattern = pattern.map_or(Some(n), Value::as_u64);
+                fill_layers(values, pattern?)
+            }
+            Self::EvenWindow => {
+                let both_ways = values.get("use_bidirectional_attention");
+                if both_ways == Some(&Value::Bool(true)) {
+                    let window = number("sliding_window")?;
+                    set(values, "sliding_window", json!(window.div_euclid(2) * 2));
+                }
+                Some(())
+            }
         }
     }
 }
+
+/// Kinds of layers, where they are not given: the last of every `period` looks at everything.
+fn fill_layers(values: &mut Object, period: u64) -> Option<()> {
+    let layers = values.get("num_hidden_layers")?.as_u64()?;
+    if values.get("layer_types").is_none_or(Value::is_null) {
+        let kind = |i: u64| {
+            (i + 1).checked_rem(period).map(|rest| match rest {
+                0 => json!("full_attention"),
+                _ => json!("sliding_attention"),
+            })
+        };
+        let kinds = (0..layers.min(MAX_LAYERS))
+            .map(kind)
+            .collect::<Option<_>>()?;
+        set(values, "layer_types", Value::Array(kinds));
+    }
+    Some(())
+}
+
+/// More layers than any model has.
+const MAX_LAYERS: u64 = 1 << 16;
 
 /// `id2label` from `num_labels`, where only that is there.
 fn label(values: &mut Object) -> Option<()> {

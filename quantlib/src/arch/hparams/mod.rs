@@ -8,16 +8,22 @@ pub(super) mod classes;
 mod rope;
 
 use super::families;
-use super::family::Demand;
+use super::family::{Demand, Turned};
+use super::params::BLOCKS;
 use crate::error::{Error, Result};
 use crate::format::hf::{Folder, Object};
 use serde_json::Value;
+
+/// More blocks than any model has.
+const MAX_BLOCKS: u32 = 1 << 16;
 
 /// The hyper-parameters of a model.
 #[derive(Clone, Debug)]
 pub(super) struct Hparams {
     values: Object,
     rope: Object,
+    /// Number of tokens that the tokenizer has, where the tensors depend on it.
+    pub(super) tokens: Option<usize>,
     /// Whether transformers knows the configuration class and accepts the values.
     pub(super) completed: bool,
 }
@@ -42,6 +48,7 @@ impl Hparams {
             completed: completed.is_some(),
             values: completed.unwrap_or_else(|| config.clone()),
             rope: Object::new(),
+            tokens: None,
         };
         hparams.rope = rope::parameters(&hparams)?;
         Ok(hparams)
@@ -54,9 +61,14 @@ impl Hparams {
         self
     }
 
-    /// The rope parameters in today's spelling.
-    pub(super) fn rope(&self) -> &Object {
+    /// The rope parameters in today's spelling, those of all kinds of layers.
+    pub(super) fn all_rope(&self) -> &Object {
         &self.rope
+    }
+
+    /// The rope parameters of layers that look at everything.
+    pub(super) fn rope(&self) -> Result<&Object> {
+        rope::full(&self.rope)
     }
 
     /// The first of these that is there, with its name; `None` also if that one is null.
@@ -89,6 +101,50 @@ impl Hparams {
         })
     }
 
+    /// Whether there is a value, be it null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// Number of blocks.
+    ///
+    /// # Errors
+    /// `limit` for more than any model has.
+    pub(super) fn blocks(&self) -> Result<u32> {
+        let blocks = self.need_uint(BLOCKS)?;
+        match blocks <= MAX_BLOCKS {
+            true => Ok(blocks),
+            false => Err(Error::limit(format!("{blocks} blocks are too many"))),
+        }
+    }
+
+    /// Elements of a head that rope turns, where that is only a part.
+    pub(super) fn turned(&self, turned: Turned) -> Result<u32> {
+        let name = "partial_rotary_factor";
+        let factor = match (self.rope.get(name), turned) {
+            (Some(factor), _) => number(factor).map_err(|e| e.in_key(name))?,
+            (None, Turned::OfWidth) => 1.0,
+            (None, Turned::OfHead) => return Err(missing(&[name])),
+        };
+        let width = self.need_uint(&["hidden_size", "n_embd"])?;
+        let heads = self.need_uint(&["num_attention_heads", "n_head"])?;
+        match turned {
+            Turned::OfWidth => part(factor, width)?.checked_div(heads),
+            Turned::OfHead => width
+                .checked_div(heads)
+                .map(|head| part(factor, head))
+                .transpose()?,
+        }
+        .ok_or_else(no_heads)
+    }
+
+    /// The length of context that the model was trained with before its rope was scaled.
+    pub(super) fn trained_context(&self) -> Result<u32> {
+        let name = "original_max_position_embeddings";
+        let context = self.rope.get(name).ok_or_else(|| missing(&[name]))?;
+        uint(context).map_err(|e| e.in_key(name))
+    }
+
     /// Elements of one attention head.
     pub(super) fn head_dim(&self) -> Result<u32> {
         if let Some(dim) = self.uint(&["head_dim"])? {
@@ -104,6 +160,17 @@ impl Hparams {
 pub(super) fn missing(names: &[&str]) -> Error {
     let name = names.last().copied().unwrap_or_default();
     Error::malformed("is missing, and the architecture needs it").in_key(name)
+}
+
+/// Number of elements that rope turns of a head, from the part of them and the elements that the
+/// part is of.
+fn part(factor: f64, of: u32) -> Result<u32> {
+    let count = factor * f64::from(of);
+    let fits = count > -1.0 && count <= f64::from(of);
+    fits.then_some(count as u32).ok_or_else(|| {
+        Error::malformed(format!("must be a number from 0 to 1, not {factor}"))
+            .in_key("partial_rotary_factor")
+    })
 }
 
 fn no_heads() -> Error {
@@ -145,12 +212,17 @@ pub(super) fn uint(value: &Value) -> Result<u32> {
     })
 }
 
+/// A JSON number that a 32-bit float can hold, unrounded.
+pub(super) fn number(value: &Value) -> Result<f64> {
+    let number = value.as_f64();
+    number
+        .filter(|&n| (n as f32).is_finite())
+        .ok_or_else(|| Error::malformed(format!("must be a number that f32 holds, not {value}")))
+}
+
 /// A JSON number as GGUF's 32-bit float.
 pub(super) fn float(value: &Value) -> Result<f32> {
-    let number = value.as_f64().map(|n| n as f32);
-    number
-        .filter(|n| n.is_finite())
-        .ok_or_else(|| Error::malformed(format!("must be a number that f32 holds, not {value}")))
+    Ok(number(value)? as f32)
 }
 
 #[cfg(test)]
@@ -181,8 +253,8 @@ mod tests {
         assert_eq!(hparams.uint(&["vocab_size"]).unwrap(), Some(32000));
         assert_eq!(hparams.uint(&["num_key_value_heads"]).unwrap(), Some(4));
         assert_eq!(hparams.uint(&["head_dim"]).unwrap(), Some(16));
-        assert_eq!(hparams.rope()["rope_theta"], 10000.0);
-        assert_eq!(hparams.rope()["rope_type"], "default");
+        assert_eq!(hparams.rope().unwrap()["rope_theta"], 10000.0);
+        assert_eq!(hparams.rope().unwrap()["rope_type"], "default");
     }
 
     #[test]
@@ -215,7 +287,7 @@ mod tests {
             "factor",
             "original_max_position_embeddings",
         ] {
-            assert_eq!(old.rope()[key], new.rope()[key], "{key}");
+            assert_eq!(old.rope().unwrap()[key], new.rope().unwrap()[key], "{key}");
         }
         assert!(old.find(&["rope_theta"]).is_none());
     }

@@ -2,10 +2,12 @@
 
 mod pooling;
 mod rope;
+mod windows;
 
 use super::family::{Family, Param};
-use super::hparams::{Hparams, float, uint};
+use super::hparams::{Hparams, float, missing, uint};
 use super::keys::Keys;
+use super::long_rope::LongRope;
 use crate::error::{Error, Result};
 use crate::format::hf::Folder;
 use crate::model::{Array, Value};
@@ -124,13 +126,29 @@ impl Writer<'_> {
             Param::Uint(key, names) => self.copy(key, names, |v| Ok(uint(v)?.into())),
             Param::Uints(key, names) => self.copy(key, names, uints),
             Param::Float(key, names) => self.copy(key, names, |v| Ok(float(v)?.into())),
+            Param::Needed(params) => params.iter().try_for_each(|param| {
+                self.check(param)?;
+                self.param(param)
+            }),
+            Param::UintOr(key, default, names) => {
+                self.put(key, default)?;
+                self.param(&Param::Uint(key, names))
+            }
+            Param::FloatOr(key, default, names) => {
+                self.put(key, default)?;
+                self.param(&Param::Float(key, names))
+            }
             Param::Factor(key, names) => match self.hparams.find(names) {
                 Some((_, value)) if value.as_f64() == Some(0.0) => Ok(()),
                 _ => self.param(&Param::Float(key, names)),
             },
-            Param::UintOr(key, default, names) => {
-                let value = self.hparams.uint(names)?.unwrap_or(default);
-                self.put(key, value)
+            Param::FlagOr(key, default, name) => {
+                let given = self.hparams.find(&[name]);
+                let flag = given.map_or(Ok(default), |(_, value)| {
+                    let flag = value.as_bool();
+                    flag.ok_or_else(|| Error::malformed("must be true or false").in_key(name))
+                })?;
+                self.put(key, flag)
             }
             Param::Times(key, factor, names) => self.copy(key, names, |value| {
                 let product = uint(value)?.checked_mul(factor);
@@ -149,6 +167,24 @@ impl Writer<'_> {
             }
             Param::Rope => self.rope(),
             Param::RopeDimensions => self.put("rope.dimension_count", self.hparams.head_dim()?),
+            Param::PartlyTurned(turned) => {
+                self.put("rope.dimension_count", self.hparams.turned(turned)?)
+            }
+            Param::RopeBase(default) => self.rope_base(default),
+            Param::TrainedContext => {
+                let context = self.hparams.trained_context()?;
+                self.put("rope.scaling.original_context_length", context)
+            }
+            Param::LongRopeAttention => match LongRope::load(self.hparams)? {
+                Some(rope) => self.put("rope.scaling.attn_factor", rope.attention),
+                None => Ok(()),
+            },
+            Param::Window => self.window(),
+            Param::Windows(period) => self.windows(period),
+            Param::Refuse(name, why) => match self.hparams.find(&[name]) {
+                None => Ok(()),
+                Some(_) => Err(Error::unsupported(why).in_key(name)),
+            },
             Param::HeadLengths => {
                 for key in ["attention.key_length", "attention.value_length"] {
                     self.copy(key, &["head_dim"], |v| Ok(uint(v)?.into()))?;
@@ -161,6 +197,18 @@ impl Writer<'_> {
             }
             Param::Pooling => self.pooling(),
             Param::Labels => self.labels(),
+        }
+    }
+
+    /// Checks that there is a value to copy.
+    fn check(&self, param: &Param) -> Result<()> {
+        match *param {
+            Param::Uint(_, names) | Param::Uints(_, names) | Param::Float(_, names)
+                if self.hparams.find(names).is_none() =>
+            {
+                Err(missing(names))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The `rope.*` keys.
 
 use super::{Writer, int};
-use crate::arch::hparams::{float, uint};
+use crate::arch::hparams::{float, missing, uint};
 use crate::error::{Error, Result};
 use crate::format::hf::Object;
 use crate::model::Array;
@@ -9,7 +9,8 @@ use serde_json::Value as Json;
 
 impl Writer<'_> {
     pub(super) fn rope(&mut self) -> Result<()> {
-        let rope = self.hparams.rope();
+        let rope = self.hparams.rope()?;
+        let all = self.hparams.all_rope();
         let kind = text(rope, "rope_type")?.unwrap_or_default();
         match kind {
             "linear" => self.scaled("linear", rope, &[])?,
@@ -17,15 +18,28 @@ impl Writer<'_> {
             "su" | "longrope" => self.set("rope.scaling.type", "longrope"),
             _ => {}
         }
-        if let Some(sections) = rope.get("mrope_section") {
+        if let Some(sections) = all.get("mrope_section") {
             let sections = four(sections).map_err(|e| e.in_key("mrope_section"))?;
             self.set("rope.dimension_sections", Array::I32(sections));
         }
         self.rope_float("rope.freq_base", rope, &["rope_theta"])?;
-        if let Some(Json::Object(local)) = rope.get("sliding_attention") {
+        if let Some(Json::Object(local)) = all.get("sliding_attention") {
             self.rope_float("rope.freq_base_swa", local, &["rope_theta"])?;
         }
         Ok(())
+    }
+
+    /// The base frequency of layers that look at everything, which must be somewhere.
+    pub(super) fn rope_base(&mut self, default: Option<f32>) -> Result<()> {
+        let rope = self.hparams.rope()?;
+        match (rope.get("rope_theta"), default) {
+            (Some(_), _) => self.rope_float("rope.freq_base", rope, &["rope_theta"]),
+            (None, Some(default)) => {
+                self.set("rope.freq_base", default);
+                Ok(())
+            }
+            (None, None) => Err(missing(&["rope_theta"])),
+        }
     }
 
     /// The keys of a scaling, unless its factor is missing.

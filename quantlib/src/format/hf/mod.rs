@@ -4,4 +4,5 @@ mod folder;
 mod vocab;
 
 pub use folder::{Folder, Object};
+pub(crate) use vocab::token_count;
 pub use vocab::{VocabOptions, VocabStyle, vocab};

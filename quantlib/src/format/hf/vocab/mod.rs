@@ -24,6 +24,7 @@ use crate::format::hf::Folder;
 use crate::model::Metadata;
 use base::Base;
 use files::Files;
+use serde_json::Value;
 use special::{COMMON_KINDS, SpecialVocab};
 use tokens::{TokenType, Tokens};
 
@@ -38,6 +39,16 @@ pub enum VocabStyle {
     Gpt2,
     /// WordPiece: BERT.
     Bert,
+    /// SentencePiece whose added tokens count as they are, or byte-level BPE: Phi 3 and 4.
+    Phi,
+    /// SentencePiece that puts no space in front of a text, with a token for the end of a turn: Gemma 1.
+    Gemma,
+    /// SentencePiece that puts no space in front of a text: Gemma 2.
+    Gemma2,
+    /// The same, else byte-level BPE: Gemma 3.
+    Gemma3,
+    /// Byte-level BPE, only as a `tokenizer.json`: StableLM.
+    StableLm,
 }
 
 /// What the caller knows and decides about a vocabulary.
@@ -67,13 +78,74 @@ pub fn vocab(folder: &Folder, style: VocabStyle, options: &VocabOptions) -> Resu
             }
             Ok(out)
         }
-        VocabStyle::Gpt2 => {
+        VocabStyle::Bert => bert(folder, &mut files, options),
+        VocabStyle::Phi => phi(folder, &mut files, options),
+        VocabStyle::Gemma => gemma(folder, &files, options, true),
+        VocabStyle::Gemma2 => gemma(folder, &files, options, false),
+        VocabStyle::Gemma3 if folder.has("tokenizer.model") => {
+            gemma(folder, &files, options, false)
+        }
+        VocabStyle::StableLm if files.json.is_none() => Err(missing(folder, "tokenizer.json")),
+        VocabStyle::Gpt2 | VocabStyle::Gemma3 | VocabStyle::StableLm => {
             let mut out = Metadata::new();
             gpt2(folder, &mut files, options, &mut out)?;
             Ok(out)
         }
-        VocabStyle::Bert => bert(folder, &mut files, options),
     }
+}
+
+fn missing(folder: &Folder, file: &str) -> Error {
+    Error::unsupported(format!("there is no {file}, which this architecture needs"))
+        .in_file(folder.path())
+}
+
+/// Number of rows of the embeddings that belong to tokens: as many as a SentencePiece vocabulary
+/// has, else the tokens that `tokenizer.json` lists.
+///
+/// # Errors
+/// As [`vocab`], and `unsupported` without either file.
+pub(crate) fn token_count(folder: &Folder, vocab_size: Option<u64>) -> Result<usize> {
+    let files = Files::read(folder)?;
+    if let Some(tokens) = sentencepiece::tokens(folder, &files, vocab_size)? {
+        return Ok(tokens.len());
+    }
+    let json = files.json.as_ref();
+    let json = json.ok_or_else(|| missing(folder, "tokenizer.json"))?;
+    let vocab = match json.get("model").and_then(|model| model.get("vocab")) {
+        Some(Value::Object(vocab)) => vocab.len(),
+        Some(Value::Array(vocab)) => vocab.len(),
+        _ => 0,
+    };
+    Ok(vocab + json::list(json, "added_tokens").len())
+}
+
+fn phi(folder: &Folder, files: &mut Files, options: &VocabOptions) -> Result<Metadata> {
+    let mut out = Metadata::new();
+    let class = files.option("tokenizer_class").and_then(Value::as_str);
+    if class == Some("GPT2Tokenizer") {
+        gpt2(folder, files, options, &mut out)?;
+        return Ok(out);
+    }
+    let tokens = sentencepiece::exact_tokens(folder, files, options.vocab_size)?;
+    let tokens = tokens.ok_or_else(|| missing(folder, "tokenizer.model"))?;
+    let special = SpecialVocab::load(folder, files, &COMMON_KINDS, false)?;
+    finish(tokens, "llama", "default", special, true, &mut out);
+    Ok(out)
+}
+
+fn gemma(folder: &Folder, files: &Files, options: &VocabOptions, turns: bool) -> Result<Metadata> {
+    let mut out = Metadata::new();
+    if !sentencepiece(folder, files, options, &mut out)? {
+        return Err(missing(folder, "tokenizer.model"));
+    }
+    if turns {
+        let kinds = ["prefix", "suffix", "middle", "fsep", "eot"];
+        let mut special = SpecialVocab::load(folder, files, &kinds, false)?;
+        special.add_id("eot", 107);
+        special.without_template().write(None, &mut out);
+    }
+    out.insert("tokenizer.ggml.add_space_prefix".into(), false.into());
+    Ok(out)
 }
 
 fn llama(folder: &Folder, files: &mut Files, options: &VocabOptions) -> Result<Metadata> {

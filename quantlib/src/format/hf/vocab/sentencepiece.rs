@@ -31,21 +31,37 @@ pub(super) fn tokens(
     files: &Files,
     vocab_size: Option<u64>,
 ) -> Result<Option<Tokens>> {
-    let Some(bytes) = folder.bytes("tokenizer.model", MAX_BYTES)? else {
+    let Some(mut list) = List::read(folder, vocab_size.filter(|&size| size > 0))? else {
         return Ok(None);
     };
-    let pieces = parse(&bytes).map_err(|e| e.in_file(folder.path().join("tokenizer.model")))?;
-    let size = match vocab_size {
-        Some(size) if size > 0 => check_size(size)?,
-        _ => pieces.len(),
-    };
-    let mut list = List::new(size);
-    for (id, piece) in pieces.into_iter().enumerate().take(size) {
-        list.set(id, piece.text, piece.score, token_type(piece.kind));
-    }
-    list.add_legacy(folder)?;
     list.add_decoder(files)
         .map_err(|e| e.in_file(folder.path().join("tokenizer_config.json")))?;
+    Ok(Some(list.0))
+}
+
+/// The same, where the added tokens of both JSON files count as they are and must fit.
+pub(super) fn exact_tokens(
+    folder: &Folder,
+    files: &Files,
+    vocab_size: Option<u64>,
+) -> Result<Option<Tokens>> {
+    let Some(mut list) = List::read(folder, vocab_size)? else {
+        return Ok(None);
+    };
+    if let Some(Value::Object(decoder)) = files.option("added_tokens_decoder") {
+        for (id, token) in decoder {
+            let added = list.add_exact(id.trim().parse().ok(), token);
+            added.map_err(|e| e.in_file(folder.path().join("tokenizer_config.json")))?;
+        }
+    }
+    let added = files
+        .json
+        .as_ref()
+        .map(|json| super::json::list(json, "added_tokens"));
+    for token in added.into_iter().flatten() {
+        let added = list.add_exact(token.get("id").and_then(Value::as_u64), token);
+        added.map_err(|e| e.in_file(folder.path().join("tokenizer.json")))?;
+    }
     Ok(Some(list.0))
 }
 
@@ -70,6 +86,45 @@ impl List {
             types: vec![TokenType::Unused; size],
             scores: vec![PADDING_SCORE; size],
         })
+    }
+
+    /// The pieces of the folder's model and the tokens of an `added_tokens.json`, padded or cut
+    /// to a size; `None` without a model.
+    fn read(folder: &Folder, size: Option<u64>) -> Result<Option<Self>> {
+        let Some(bytes) = folder.bytes("tokenizer.model", MAX_BYTES)? else {
+            return Ok(None);
+        };
+        let pieces = parse(&bytes).map_err(|e| e.in_file(folder.path().join("tokenizer.model")))?;
+        let size = match size {
+            Some(size) => check_size(size)?,
+            None => pieces.len(),
+        };
+        let mut list = Self::new(size);
+        for (id, piece) in pieces.into_iter().enumerate().take(size) {
+            list.set(id, piece.text, piece.score, token_type(piece.kind));
+        }
+        list.add_legacy(folder)?;
+        Ok(Some(list))
+    }
+
+    /// Adds a token as it is.
+    fn add_exact(&mut self, id: Option<u64>, token: &Value) -> Result<()> {
+        let text = token.get("content").and_then(Value::as_str);
+        let (Some(id), Some(text)) = (id, text) else {
+            return Err(Error::malformed("an added token has no id or no content"));
+        };
+        if clamp(id) >= self.0.len() {
+            return Err(Error::malformed(format!(
+                "the added token {text:?} has the id {id}, but the vocabulary has {} tokens",
+                self.0.len()
+            )));
+        }
+        let kind = match token.get("special").is_some_and(super::json::truthy) {
+            true => TokenType::Control,
+            false => TokenType::UserDefined,
+        };
+        self.set(clamp(id), text.to_owned(), ADDED_SCORE, kind);
+        Ok(())
     }
 
     /// Sets a token; ids beyond the vocabulary are left out.

@@ -48,6 +48,12 @@ impl SpecialVocab {
         self.ids.push((kind.to_owned(), id));
     }
 
+    /// Without the chat template.
+    pub(super) fn without_template(mut self) -> Self {
+        self.template = None;
+        self
+    }
+
     fn load_tokenizer(
         &mut self,
         folder: &Folder,
