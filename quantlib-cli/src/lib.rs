@@ -9,6 +9,7 @@ mod quantize;
 mod report;
 mod signals;
 mod size;
+mod split;
 mod tensor_types;
 mod types;
 
@@ -40,6 +41,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Quantize(args) => (args.job.json, quantize::run(*args)),
         Command::Convert(args) => (args.job.json, convert::run(args)),
         Command::Inspect(args) => (args.json, inspect::run(&args)),
+        Command::Split(args) => (args.job.json, split::split(&args)),
+        Command::Merge(args) => (args.job.json, split::merge(&args)),
         Command::Types(args) => (args.json, types::run(&args)),
     };
     match done {

@@ -38,5 +38,6 @@ fn options(args: Exceptions) -> QuantizeOptions {
     options.allow_requantize = args.allow_requantize;
     options.include_weights = args.include_weights;
     options.exclude_weights = args.exclude_weights;
+    options.keep_split = args.keep_split;
     options
 }

@@ -44,6 +44,10 @@ fn show(report: &Report) -> String {
         text += &tensors(report);
         text.push('\n');
     }
+    if report.files.len() > 1 {
+        text += &files(report);
+        text.push('\n');
+    }
     for note in &report.notes {
         text += &format!("note: {note}\n");
     }
@@ -65,6 +69,19 @@ fn tensors(report: &Report) -> String {
     table.render("")
 }
 
+fn files(report: &Report) -> String {
+    let mut table = Table::new(&["file", ">tensors", ">bytes"]);
+    for (number, file) in (1..).zip(&report.files) {
+        let planned = || format!("{number} of {}", report.files.len());
+        table.row([
+            file.path.clone().unwrap_or_else(planned),
+            file.tensors.to_string(),
+            file.bytes.to_string(),
+        ]);
+    }
+    table.render("")
+}
+
 /// A shape as people write it: `4096 x 14336`.
 pub(crate) fn shape(shape: &[usize]) -> String {
     let dims: Vec<_> = shape.iter().map(usize::to_string).collect();
@@ -73,7 +90,6 @@ pub(crate) fn shape(shape: &[usize]) -> String {
 
 fn summary(report: &Report) -> String {
     let mut text = String::new();
-    let recipe = report.recipe.as_deref().unwrap_or("as planned");
     let mut line = |name: &str, value: String| {
         text += &format!(
             "{name:<8} {value}
@@ -88,7 +104,9 @@ fn summary(report: &Report) -> String {
         Some(output) => line("output", output.clone()),
         None => line("output", "nothing written: a dry run".to_owned()),
     }
-    line("recipe", recipe.to_owned());
+    if let Some(recipe) = &report.recipe {
+        line("recipe", recipe.clone());
+    }
     line("tensors", types(report));
     let weights = format!(
         "{} ({} bytes), {:.2} bits per weight; the tensors took {} before",

@@ -2,6 +2,17 @@
 
 /// Parses a number of bytes with an optional unit, which is a power of 1024: `512M`, `2 GiB`.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
+    parse_with(text, 1024)
+}
+
+/// Parses a number of bytes with an optional unit, which is a power of 1000 unless it says `KiB` and
+/// so on: `2G` is what llama-gguf-split takes it for.
+pub(crate) fn parse_decimal(text: &str) -> Result<u64, String> {
+    let binary = text.to_ascii_lowercase().contains("ib");
+    parse_with(text, if binary { 1024 } else { 1000 })
+}
+
+fn parse_with(text: &str, base: u64) -> Result<u64, String> {
     let wrong = || format!("'{text}' is no size; write a number and K, M, G or T, such as 512M");
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower
@@ -17,7 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         _ => return Err(wrong()),
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
-    match number.checked_mul(1 << (10 * power)) {
+    match number.checked_mul(base.pow(power)) {
         Some(0) => Err("a size of 0 is too little".to_owned()),
         Some(bytes) => Ok(bytes),
         None => Err(format!("'{text}' is too large")),
@@ -64,6 +75,8 @@ mod tests {
         assert_eq!(parse("512M"), Ok(512 << 20));
         assert_eq!(parse("2 GiB"), Ok(2 << 30));
         assert_eq!(parse("1tb"), Ok(1 << 40));
+        assert_eq!(parse_decimal("2G"), Ok(2_000_000_000));
+        assert_eq!(parse_decimal("1 MiB"), Ok(1 << 20));
         for wrong in ["", "M", "1.5G", "-1", "1X", "0", "99999999999T"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -3,4 +3,5 @@
 mod commands;
 #[cfg(unix)]
 mod interrupted;
+mod rewrite;
 mod support;

@@ -1,0 +1,31 @@
+//! `quantlib convert`
+
+use super::{Job, out_type};
+use clap::Args;
+use quantlib::arch::OutType;
+use std::path::PathBuf;
+
+/// Convert a Hugging Face folder into a GGUF file
+///
+/// The output is the file that convert_hf_to_gguf.py writes, byte for byte.
+#[derive(Args)]
+pub(crate) struct Convert {
+    /// A Hugging Face folder: config.json, safetensors, tokenizer
+    pub(crate) src: PathBuf,
+
+    /// The type of matrices: f32, f16, bf16, q8_0 or auto; auto is bf16 or f16, as the model is
+    /// stored
+    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "auto", value_parser = out_type)]
+    pub(crate) outtype: OutType,
+
+    #[command(flatten)]
+    pub(crate) job: Job,
+
+    /// The tokenizer's kind (tokenizer.ggml.pre), where it is not recognized
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pre: Option<String>,
+
+    /// The model's name (general.name), in place of what the folder says
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model_name: Option<String>,
+}

@@ -1,0 +1,97 @@
+//! `quantlib quantize`
+
+use super::{Job, dtype, kv_override, recipe};
+use crate::size;
+use crate::tensor_types::TensorTypes;
+use clap::Args;
+use quantlib::DType;
+use quantlib::recipe::{KvOverride, Recipe};
+use std::path::PathBuf;
+
+/// Quantize a Hugging Face folder or a GGUF file into a GGUF file
+///
+/// The output is the file that llama-quantize writes, byte for byte; for a Hugging Face folder, the
+/// one that convert_hf_to_gguf.py and then llama-quantize write, with no file between. Tensors are
+/// streamed, so the model may be larger than the memory.
+#[derive(Args)]
+pub(crate) struct Quantize {
+    /// A Hugging Face folder (config.json, safetensors, tokenizer) or a GGUF file, the first part
+    /// of a split one included
+    pub(crate) src: PathBuf,
+
+    /// What most tensors become, such as q4_k_m or q8_0; `quantlib types` lists all recipes
+    #[arg(short = 't', long = "type", value_name = "NAME", value_parser = recipe)]
+    pub(crate) recipe: Recipe,
+
+    #[command(flatten)]
+    pub(crate) job: Job,
+
+    /// The same as --memory-limit, in MiB, as llama-quantize has it
+    #[arg(long, value_name = "MIB", conflicts_with = "memory_limit", value_parser = size::mebibytes)]
+    pub(crate) max_buffer_size: Option<u64>,
+
+    /// Encode NaN and infinite weights as zeros instead of refusing them
+    #[arg(long)]
+    pub(crate) zero_non_finite: bool,
+
+    /// The tokenizer's kind (tokenizer.ggml.pre), where a folder's is not recognized
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pre: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) exceptions: Exceptions,
+}
+
+/// Exceptions from the recipe, named like llama-quantize's options.
+#[derive(Args)]
+#[command(next_help_heading = "Choice of types")]
+pub(crate) struct Exceptions {
+    /// One type for every tensor that can have it, instead of the recipe's mixture
+    #[arg(long)]
+    pub(crate) pure: bool,
+
+    /// Leave output.weight as it is stored
+    #[arg(long)]
+    pub(crate) leave_output_tensor: bool,
+
+    /// The type of output.weight
+    #[arg(long, value_name = "TYPE", value_parser = dtype)]
+    pub(crate) output_tensor_type: Option<DType>,
+
+    /// The type of the token embeddings
+    #[arg(long, value_name = "TYPE", value_parser = dtype)]
+    pub(crate) token_embedding_type: Option<DType>,
+
+    #[command(flatten)]
+    pub(crate) tensor_types: TensorTypes,
+
+    /// Weigh columns by an importance matrix that llama-imatrix or quantlib made: a GGUF or .dat file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) imatrix: Option<PathBuf>,
+
+    /// Use importance only for tensors whose name has this part; may be given more than once
+    #[arg(long, value_name = "NAME", conflicts_with = "exclude_weights")]
+    pub(crate) include_weights: Vec<String>,
+
+    /// Use no importance for tensors whose name has this part; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) exclude_weights: Vec<String>,
+
+    /// Quantize tensors again that are quantized already; quality suffers
+    #[arg(long)]
+    pub(crate) allow_requantize: bool,
+
+    /// Write one file for each input file, NAME-00001-of-0000N.gguf and so on; tensors stay in the
+    /// input's order
+    #[arg(long)]
+    pub(crate) keep_split: bool,
+
+    /// Leave out layers, such as 3,7,11; the rest are renumbered
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
+    pub(crate) prune_layers: Vec<u32>,
+
+    /// Set a metadata key, such as llama.context_length=int:4096, with int, float, bool or str as
+    /// the type; may be given more than once
+    #[arg(long, value_name = "KEY=TYPE:VALUE", value_parser = kv_override)]
+    pub(crate) override_kv: Vec<KvOverride>,
+}
