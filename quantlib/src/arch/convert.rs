@@ -2,6 +2,7 @@
 
 use super::families;
 use super::family::Family;
+use super::general::Parameters;
 use super::hparams::Hparams;
 use super::keys::Keys;
 use super::outtype::OutType;
@@ -9,7 +10,7 @@ use super::tensors::{self, Mapper};
 use super::{general, params};
 use crate::error::{Error, Result};
 use crate::format::hf::{Folder, VocabOptions, token_count, vocab};
-use crate::model::{Edit, Model, OutputTensor, Plan};
+use crate::model::{Edit, Model, Plan};
 
 /// What may be chosen about a conversion.
 #[derive(Clone, Debug, Default)]
@@ -48,13 +49,10 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
     }
     let sources = tensors::sources(model);
     let file_type = options.outtype.decide(&sources);
-    let mut mapper =
-        Mapper::new(family, class, &hparams, file_type).map_err(|e| e.in_file(config()))?;
-    let tensors = mapper.map(&sources).map_err(|e| e.in_file(folder.path()))?;
-    let parameters = tensors
-        .iter()
-        .map(OutputTensor::elements)
-        .sum::<Result<u64>>()?;
+    let mut mapper = Mapper::new(family, class, &hparams, file_type, &sources)
+        .map_err(|e| e.in_file(config()))?;
+    let tensors = mapper.map().map_err(|e| e.in_file(folder.path()))?;
+    let parameters = Parameters::of(&tensors)?;
 
     let mut keys = Keys::default();
     keys.set("general.architecture", family.gguf);

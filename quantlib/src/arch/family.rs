@@ -76,17 +76,33 @@ pub(super) enum Spelling {
 }
 
 /// A tensor of the architecture: two names without `.weight` or `.bias`, where `{}` stands for
-/// the number of the block, and what becomes of its values.
+/// the number of the block, and what becomes of its values. A source tensor that is described
+/// several times is split: it becomes as many output tensors, in the order of the descriptions.
 #[derive(Debug)]
 pub(super) struct Tensor {
     /// The name in Hugging Face's files.
     pub(super) hf: &'static str,
     /// The name in GGUF.
     pub(super) gguf: &'static str,
-    /// What becomes of the values.
+    /// Whether this is one of many source tensors that become one. In `hf` a second `{}` stands
+    /// for its number.
+    pub(super) stack: Option<&'static Stack>,
+    /// What becomes of the values of a source tensor.
     pub(super) rewrite: Rewrite,
     /// What limits the choice of its type.
     pub(super) class: TypeClass,
+}
+
+/// How many source tensors of a block become one output tensor with one more dimension in front.
+///
+/// The output tensors of a block that belong together stand where the last of all their source
+/// tensors stood, in the order of their descriptions.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Stack {
+    /// What there are many of.
+    pub(super) of: &'static str,
+    /// Spellings of the hyper-parameter that says how many.
+    pub(super) count: &'static [&'static str],
 }
 
 /// What becomes of a tensor's values.
@@ -105,6 +121,15 @@ pub(super) enum Rewrite {
     AddOne,
     /// Rows that belong to no token are left out.
     TokenRows,
+    /// One half of the rows of each matrix: two projections joined.
+    HalfOfRows(Half),
+}
+
+/// One of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    First,
+    Second,
 }
 
 /// Which heads the rows of a projection belong to.
@@ -133,6 +158,7 @@ impl Tensor {
         Self {
             hf,
             gguf,
+            stack: None,
             rewrite: Rewrite::Keep,
             class: TypeClass::Matrix,
         }
@@ -140,6 +166,11 @@ impl Tensor {
 
     pub(super) const fn rewrite(mut self, rewrite: Rewrite) -> Self {
         self.rewrite = rewrite;
+        self
+    }
+
+    pub(super) const fn stack(mut self, stack: &'static Stack) -> Self {
+        self.stack = Some(stack);
         self
     }
 
@@ -276,7 +307,7 @@ mod tests {
 
     #[test]
     fn an_unknown_class_names_the_closest() {
-        let error = Family::of("Qwen3MoeForCausalLM", families::ALL).unwrap_err();
+        let error = Family::of("Qwen4ForCausalLM", families::ALL).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let text = error.to_string();
         assert!(text.contains("closest is Qwen3ForCausalLM"), "{text}");
@@ -293,9 +324,11 @@ mod tests {
             }
             let mut names = HashSet::new();
             for tensor in family.tensors.iter().copied().flatten() {
-                assert!(names.insert(tensor.hf), "{} twice", tensor.hf);
-                let blocks = |name: &str| name.matches("{}").count();
-                assert_eq!(blocks(tensor.hf), blocks(tensor.gguf), "{}", tensor.hf);
+                let Tensor { hf, gguf, .. } = tensor;
+                assert!(names.insert((hf, gguf)), "{hf} twice");
+                let numbers = |name: &str| name.matches("{}").count();
+                let stacked = usize::from(tensor.stack.is_some());
+                assert_eq!(numbers(hf), numbers(gguf) + stacked, "{hf}");
             }
         }
     }

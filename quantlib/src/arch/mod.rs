@@ -13,7 +13,9 @@ mod keys;
 mod long_rope;
 mod outtype;
 mod params;
+mod rewrite;
 mod rope_factors;
+mod stacks;
 mod tensors;
 
 pub use convert::{ConvertOptions, convert_plan};

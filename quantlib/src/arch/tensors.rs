@@ -1,11 +1,13 @@
 //! Tensors: which there are, what they are called, how they are stored.
 
-use super::family::{Computed, Family, Heads, Rewrite, Spelling, Tensor, TypeClass};
+use super::family::{Computed, Family, Spelling, Tensor, TypeClass};
 use super::hparams::Hparams;
 use super::long_rope::LongRope;
 use super::outtype::FileType;
 use super::params::BLOCKS;
+use super::rewrite::rewrite;
 use super::rope_factors;
+use super::stacks::{Place, Stacks};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::model::{Expr, Model, OutputTensor, TensorInfo};
@@ -40,10 +42,12 @@ pub(super) struct Mapper<'m> {
     family: &'m Family,
     /// What the class's tensor names lack in front.
     prefix: &'static str,
-    by_name: HashMap<&'static str, &'static Tensor>,
+    by_name: HashMap<&'static str, Vec<&'static Tensor>>,
     blocks: u32,
     hparams: &'m Hparams,
     file_type: FileType,
+    sources: &'m [&'m TensorInfo],
+    by_source: HashMap<&'m str, &'m TensorInfo>,
     /// Matrices that could not be stored in the wanted type.
     pub(super) notes: Vec<String>,
 }
@@ -54,29 +58,39 @@ impl<'m> Mapper<'m> {
         class: &str,
         hparams: &'m Hparams,
         file_type: FileType,
+        sources: &'m [&'m TensorInfo],
     ) -> Result<Self> {
         let bare = family.bare.iter().find(|(bare, _)| *bare == class);
-        let tensors = family.tensors.iter().copied().flatten();
+        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
+        for tensor in family.tensors.iter().copied().flatten() {
+            by_name.entry(tensor.hf).or_default().push(tensor);
+        }
+        let named = sources.iter().map(|source| (source.name.as_str(), *source));
         Ok(Self {
             family,
             prefix: bare.map_or("", |(_, prefix)| prefix),
-            by_name: tensors.map(|tensor| (tensor.hf, tensor)).collect(),
+            by_name,
             blocks: hparams.need_uint(BLOCKS)?,
             hparams,
             file_type,
+            sources,
+            by_source: named.collect(),
             notes: Vec::new(),
         })
     }
 
     /// The output tensors, calculated ones first.
-    pub(super) fn map(&mut self, sources: &[&TensorInfo]) -> Result<Vec<OutputTensor>> {
-        let mut outputs = Vec::with_capacity(sources.len() + self.family.computed.len());
+    pub(super) fn map(&mut self) -> Result<Vec<OutputTensor>> {
+        let mut outputs = Vec::with_capacity(self.sources.len() + self.family.computed.len());
         for computed in self.family.computed {
             outputs.extend(self.computed(*computed)?);
         }
-        for source in sources {
-            outputs.extend(self.one(source).map_err(|e| e.in_tensor(&source.name))?);
+        let mut stacks = Stacks::new(self.family, self.hparams);
+        for source in self.sources {
+            let made = self.one(source, &mut stacks);
+            outputs.extend(made.map_err(|e| e.in_tensor(&source.name))?);
         }
+        stacks.finish()?;
         let mut names = HashSet::new();
         match outputs.iter().find(|output| !names.insert(&output.name)) {
             None => Ok(outputs),
@@ -102,45 +116,71 @@ impl<'m> Mapper<'m> {
                 }
             }
         }
-        tensors
-            .into_iter()
-            .map(|(name, data)| {
-                let shape = vec![data.len()];
-                let source = Expr::Values { shape, data };
-                output(name.to_owned(), source, DType::F32, &|_| None)
-            })
-            .collect()
+        let made = tensors.into_iter().map(|(name, data)| OutputTensor {
+            name: name.to_owned(),
+            shape: vec![data.len()],
+            encoding: Encoding::Block(DType::F32),
+            source: Expr::Values {
+                shape: vec![data.len()],
+                data,
+            },
+            importance: None,
+        });
+        Ok(made.collect())
     }
 
-    /// The output tensor of one source tensor; `None` if it is left out.
-    fn one(&mut self, source: &TensorInfo) -> Result<Option<OutputTensor>> {
+    /// What one source tensor becomes: none if it is left out or waits for others, several if it
+    /// is split or the last of a stack.
+    fn one(&mut self, source: &'m TensorInfo, stacks: &mut Stacks) -> Result<Vec<OutputTensor>> {
         let respelled = self.respell(&source.name);
-        let mut skipped_ends = SKIPPED_ENDS.iter().chain(self.family.skip_ends);
-        let skipped = skipped_ends.any(|end| source.name.ends_with(end))
-            || self
-                .family
-                .skip
-                .iter()
-                .any(|start| respelled.starts_with(start));
-        if skipped {
-            return Ok(None);
+        if self.skips(&source.name, &respelled) {
+            return Ok(Vec::new());
         }
-        let (tensor, name) = self.place(&respelled).ok_or_else(|| {
+        let place = self.place(&respelled).ok_or_else(|| {
             Error::unsupported(format!(
                 "has no place in the architecture '{}' with {} blocks",
                 self.family.classes[0], self.blocks
             ))
         })?;
-        if !source.dtype.is_plain_float() {
+        let mut outputs = Vec::new();
+        for tensor in &self.by_name[place.hf.as_str()].clone() {
+            let expr = rewrite(tensor.rewrite, source, self.hparams)?;
+            let Some(stack) = tensor.stack else {
+                outputs.push(self.output(tensor, &place, expr)?);
+                continue;
+            };
+            let lookup = |name: &str| self.by_source.get(name).copied();
+            for (tensor, whole) in stacks.add(stack, tensor, &place, expr, &lookup)? {
+                outputs.push(self.output(tensor, &place, whole)?);
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// The output tensor of an expression.
+    fn output(&mut self, tensor: &Tensor, place: &Place, source: Expr) -> Result<OutputTensor> {
+        let typed = source.infer(&|name| self.by_source.get(name).copied())?;
+        if !typed.dtype.is_plain_float() {
             return Err(Error::unsupported(format!(
                 "is stored as {}; only f32, f16 and bf16 weights can be converted",
-                source.dtype
+                typed.dtype
             )));
         }
-        let expr = rewrite(tensor.rewrite, source, self.hparams)?;
-        let shape = expr.infer(&|_| Some(source))?.shape;
-        let dtype = self.choose_type(tensor, &name, &shape);
-        output(name, expr, dtype, &|_| Some(source)).map(Some)
+        let name = place.output_name(tensor);
+        Ok(OutputTensor {
+            encoding: Encoding::Block(self.choose_type(tensor, &name, &typed.shape)),
+            name,
+            shape: typed.shape,
+            source,
+            importance: None,
+        })
+    }
+
+    /// Whether a tensor is left out.
+    fn skips(&self, name: &str, respelled: &str) -> bool {
+        let mut ends = SKIPPED_ENDS.iter().chain(self.family.skip_ends);
+        let mut starts = self.family.skip.iter();
+        ends.any(|end| name.ends_with(end)) || starts.any(|start| respelled.starts_with(start))
     }
 
     /// A source name in the spelling of the description.
@@ -158,18 +198,15 @@ impl<'m> Mapper<'m> {
         format!("{}{name}", self.prefix)
     }
 
-    /// The description of a tensor, and its name in the output.
-    fn place(&self, name: &str) -> Option<(&'static Tensor, String)> {
-        let (stem, suffix) = [".weight", ".bias"]
-            .into_iter()
-            .find_map(|suffix| Some((name.strip_suffix(suffix)?, suffix)))?;
-        let (pattern, block) = number(stem);
-        if block.is_some_and(|block| block.parse().map_or(true, |n: u32| n >= self.blocks)) {
-            return None;
-        }
-        let tensor = *self.by_name.get(pattern.as_str())?;
-        let stem = tensor.gguf.replace("{}", block.unwrap_or_default());
-        Some((tensor, format!("{stem}{suffix}")))
+    /// Where the descriptions have a tensor.
+    fn place(&self, name: &str) -> Option<Place> {
+        let known = |place: &Place| self.by_name.contains_key(place.hf.as_str());
+        let mut places = (0..=2).filter_map(|numbers| Place::new(name, numbers));
+        let place = places.find(known)?;
+        place
+            .block
+            .is_none_or(|block| block < self.blocks)
+            .then_some(place)
     }
 
     /// How a tensor is stored, by the converter's rules.
@@ -195,146 +232,4 @@ impl<'m> Mapper<'m> {
         ));
         DType::F16
     }
-}
-
-/// A name with its block's number taken out: the first part of it that is a number.
-fn number(stem: &str) -> (String, Option<&str>) {
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let block = stem.split('.').find(is_number);
-    let mut taken = false;
-    let parts = stem.split('.').map(|part| {
-        let take = !taken && is_number(&part);
-        taken |= take;
-        if take { "{}" } else { part }
-    });
-    (parts.collect::<Vec<_>>().join("."), block)
-}
-
-fn rewrite(rewrite: Rewrite, source: &TensorInfo, hparams: &Hparams) -> Result<Expr> {
-    let input = Expr::input(&source.name);
-    match rewrite {
-        Rewrite::Keep => Ok(input),
-        Rewrite::PairHalves(heads) => pair_halves(input, &source.shape, count(heads, hparams)?),
-        Rewrite::Transpose => Ok(transpose(input, &source.shape)),
-        Rewrite::UngroupHeads => ungroup_heads(input, &source.shape, hparams),
-        Rewrite::AddOne => Ok(add_one(input, source.dtype)),
-        Rewrite::TokenRows => Ok(token_rows(input, &source.shape, hparams.tokens)),
-    }
-}
-
-/// Values with one added. The converter adds to f16 in f16, to others in f32.
-fn add_one(input: Expr, dtype: DType) -> Expr {
-    let of = Box::new(input);
-    let sum = Expr::Add { of, value: 1.0 };
-    match dtype {
-        DType::F16 => sum.cast(DType::F16),
-        _ => sum,
-    }
-}
-
-/// The rows that belong to tokens, where there are more.
-fn token_rows(input: Expr, shape: &[usize], tokens: Option<usize>) -> Expr {
-    match (shape.first(), tokens) {
-        (Some(&rows), Some(len)) if len < rows => Expr::Slice {
-            of: Box::new(input),
-            start: 0,
-            len,
-        },
-        _ => input,
-    }
-}
-
-/// The number of heads.
-fn count(heads: Heads, hparams: &Hparams) -> Result<usize> {
-    let query = hparams.need_uint(&["n_heads", "num_attention_heads"])?;
-    let key = hparams.uint(&["n_kv_heads", "num_key_value_heads"])?;
-    Ok(match heads {
-        Heads::Query => query,
-        Heads::Key => key.unwrap_or(query),
-    } as usize)
-}
-
-/// Turns the two halves of each head's rows into pairs of neighbours.
-fn pair_halves(input: Expr, shape: &[usize], heads: usize) -> Result<Expr> {
-    let rows = shape.first().copied().unwrap_or(0);
-    let half = rows / heads.max(1) / 2;
-    if heads.checked_mul(2).and_then(|n| n.checked_mul(half)) != Some(rows) {
-        return Err(Error::malformed(format!(
-            "its {rows} rows are no {heads} heads of two halves"
-        )));
-    }
-    let view = [heads, 2, half];
-    let swap = |of: Expr| Expr::SwapRows {
-        of: Box::new(of),
-        view,
-    };
-    Ok(match shape {
-        // A bias has one element a row.
-        [_] => swap(input.reshape([rows, 1])).reshape([rows]),
-        _ => swap(input),
-    })
-}
-
-/// Swaps rows and columns of a matrix.
-fn transpose(input: Expr, shape: &[usize]) -> Expr {
-    match shape {
-        [_, _] => Expr::Transpose {
-            of: Box::new(input),
-            axes: vec![1, 0],
-        },
-        _ => input,
-    }
-}
-
-/// Takes a joined projection apart, whose rows are groups of query heads, a key and a value head.
-fn ungroup_heads(input: Expr, shape: &[usize], hparams: &Hparams) -> Result<Expr> {
-    let heads = hparams.need_uint(&["num_attention_heads", "n_head"])? as usize;
-    let groups = hparams.uint(&["num_kv_heads", "n_head_kv"])?;
-    let groups = groups.filter(|&n| n > 0).unwrap_or(1) as usize;
-    let width = hparams.need_uint(&["hidden_size"])? as usize;
-    let (queries, dim) = (heads / groups, width / heads.max(1));
-    let rows = (queries + 2)
-        .checked_mul(dim)
-        .and_then(|n| n.checked_mul(groups));
-    let fits = match shape {
-        [outer, inner] => Some(*outer) == rows && heads.checked_mul(dim) == Some(*inner),
-        _ => false,
-    };
-    if !fits || queries * groups != heads || groups > MAX_GROUPS {
-        return Err(Error::malformed(format!(
-            "its shape {shape:?} is not that of {groups} groups of {queries} query heads, a key and a value head of \
-             {dim} rows; correct the numbers of heads in config.json"
-        )));
-    }
-    let part = |start: usize, count: usize| {
-        let input = &input;
-        (0..groups).map(move |group| Expr::Slice {
-            of: Box::new(input.clone()),
-            start: (group * (queries + 2) + start) * dim,
-            len: count * dim,
-        })
-    };
-    let parts = part(0, queries)
-        .chain(part(queries, 1))
-        .chain(part(queries + 1, 1));
-    Ok(Expr::Concat(parts.collect()))
-}
-
-/// More groups of heads than any model has.
-const MAX_GROUPS: usize = 1 << 12;
-
-fn output<'m>(
-    name: String,
-    source: Expr,
-    dtype: DType,
-    lookup: &dyn Fn(&str) -> Option<&'m TensorInfo>,
-) -> Result<OutputTensor> {
-    let shape = source.infer(lookup)?.shape;
-    Ok(OutputTensor {
-        name,
-        shape,
-        encoding: Encoding::Block(dtype),
-        source,
-        importance: None,
-    })
 }

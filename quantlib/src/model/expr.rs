@@ -31,12 +31,16 @@ pub enum Expr {
     },
     /// Tensors joined along their first dimension.
     Concat(Vec<Expr>),
-    /// Part of a tensor along its first dimension.
+    /// Part of a tensor along one dimension: `len` indices from `start` on, `step` apart.
     Slice {
         /// The values.
         of: Box<Expr>,
+        /// The dimension.
+        axis: usize,
         /// First index kept.
         start: usize,
+        /// From an index kept to the next, at least 1.
+        step: usize,
         /// Number of indices kept.
         len: usize,
     },
@@ -122,6 +126,25 @@ impl Expr {
         }
     }
 
+    /// Indices `start` to `start + len` of a dimension.
+    pub fn slice(self, axis: usize, start: usize, len: usize) -> Self {
+        Self::Slice {
+            of: Box::new(self),
+            axis,
+            start,
+            step: 1,
+            len,
+        }
+    }
+
+    /// The dimensions in another order.
+    pub fn transpose(self, axes: impl Into<Vec<usize>>) -> Self {
+        Self::Transpose {
+            of: Box::new(self),
+            axes: axes.into(),
+        }
+    }
+
     /// Type and shape of the values. `lookup` knows the inputs.
     ///
     /// # Errors
@@ -160,23 +183,13 @@ impl Expr {
                 })
             }
             Self::Concat(parts) => infer_concat(parts, lookup),
-            Self::Slice { of, start, len } => {
-                let mut from = of.infer(lookup)?;
-                let fits = match from.shape.first() {
-                    Some(&dim) if from.shape.len() > 1 || !from.dtype.is_quantized() => {
-                        start.checked_add(*len).is_some_and(|end| end <= dim)
-                    }
-                    _ => false,
-                };
-                if !fits {
-                    return Err(misfit(format!(
-                        "{start}+{len} lies outside {:?}",
-                        from.shape
-                    )));
-                }
-                from.shape[0] = *len;
-                Ok(from)
-            }
+            Self::Slice {
+                of,
+                axis,
+                start,
+                step,
+                len,
+            } => infer_slice(of.infer(lookup)?, *axis, [*start, *step, *len]),
             Self::SwapRows { of, view } => {
                 let from = of.infer(lookup)?;
                 let rows = from.shape.split_last().map(|(_, outer)| product(outer));
@@ -273,9 +286,17 @@ impl Expr {
             Self::Concat(parts) => {
                 Self::Concat(parts.iter().map(|part| part.substitute(replace)).collect())
             }
-            Self::Slice { of, start, len } => Self::Slice {
+            Self::Slice {
+                of,
+                axis,
+                start,
+                step,
+                len,
+            } => Self::Slice {
                 of: inner(of),
+                axis: *axis,
                 start: *start,
+                step: *step,
                 len: *len,
             },
             Self::SwapRows { of, view } => Self::SwapRows {
@@ -334,6 +355,22 @@ fn infer_products<'m>(
         dtype: DType::F32,
         ..sum
     })
+}
+
+fn infer_slice(mut from: Typed, axis: usize, [start, step, len]: [usize; 3]) -> Result<Typed> {
+    let last = len.checked_sub(1).and_then(|n| n.checked_mul(step));
+    let last = last.and_then(|n| n.checked_add(start));
+    let whole_blocks = axis + 1 < from.shape.len() || !from.dtype.is_quantized();
+    match from.shape.get_mut(axis) {
+        Some(dim) if step > 0 && last.is_some_and(|last| last < *dim) && whole_blocks => {
+            *dim = len;
+            Ok(from)
+        }
+        _ => Err(misfit(format!(
+            "{len} indices from {start} on, {step} apart, lie outside dimension {axis} of {:?}",
+            from.shape
+        ))),
+    }
 }
 
 fn infer_concat<'m>(

@@ -13,15 +13,19 @@ mod smollm;
 mod stablelm;
 mod starcoder;
 
-use super::family::{Family, Tensor, TypeClass};
+use super::family::{Family, Stack, Tensor, TypeClass};
 use super::hparams::classes::ConfigClass;
+use super::params;
 
 /// The architectures, which config.json's `architectures` chooses among.
 pub(super) const ALL: &[&Family] = &[
     &llama::LLAMA,
     &llama::MISTRAL,
+    &llama::MIXTRAL,
     &qwen::QWEN2,
     &qwen::QWEN3,
+    &qwen::QWEN2_MOE,
+    &qwen::QWEN3_MOE,
     &bert::BERT,
     &granite::GRANITE,
     &smollm::SMOLLM3,
@@ -40,8 +44,11 @@ pub(super) const ALL: &[&Family] = &[
 pub(super) const CONFIGS: &[&ConfigClass] = &[
     &llama::LLAMA_CONFIG,
     &llama::MISTRAL_CONFIG,
+    &llama::MIXTRAL_CONFIG,
     &qwen::QWEN2_CONFIG,
     &qwen::QWEN3_CONFIG,
+    &qwen::QWEN2_MOE_CONFIG,
+    &qwen::QWEN3_MOE_CONFIG,
     &bert::BERT_CONFIG,
     &granite::GRANITE_CONFIG,
     &smollm::SMOLLM3_CONFIG,
@@ -57,9 +64,9 @@ pub(super) const CONFIGS: &[&ConfigClass] = &[
     &gemma::GEMMA3_TEXT_CONFIG,
 ];
 
-/// What decoders with RMS norms and gated feed-forward layers have in common: all but the query
-/// and key projections, which some rewrite.
-const DECODER: &[Tensor] = &[
+/// What decoders with RMS norms have in common: all but the query and key projections, which some
+/// rewrite, and the feed-forward layers.
+const BACKBONE: &[Tensor] = &[
     Tensor::new("model.embed_tokens", "token_embd").class(TypeClass::Embedding),
     Tensor::new("model.norm", "output_norm"),
     Tensor::new("lm_head", "output").class(TypeClass::Embedding),
@@ -70,6 +77,10 @@ const DECODER: &[Tensor] = &[
         "model.layers.{}.post_attention_layernorm",
         "blk.{}.ffn_norm",
     ),
+];
+
+/// A gated feed-forward layer.
+const FEED_FORWARD: &[Tensor] = &[
     Tensor::new("model.layers.{}.mlp.gate_proj", "blk.{}.ffn_gate"),
     Tensor::new("model.layers.{}.mlp.up_proj", "blk.{}.ffn_up"),
     Tensor::new("model.layers.{}.mlp.down_proj", "blk.{}.ffn_down"),
@@ -80,3 +91,9 @@ const QUERY_KEY: &[Tensor] = &[
     Tensor::new("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q"),
     Tensor::new("model.layers.{}.self_attn.k_proj", "blk.{}.attn_k"),
 ];
+
+/// The experts of a block.
+const EXPERTS: Stack = Stack {
+    of: "experts",
+    count: params::EXPERTS,
+};

@@ -1,6 +1,6 @@
 //! StableLM: layer norms around gated layers, a part of each head turned.
 
-use super::{DECODER, QUERY_KEY};
+use super::{BACKBONE, FEED_FORWARD, QUERY_KEY};
 use crate::arch::family::{Family, Param, Turned};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, No, Rope, Unseen,
@@ -15,7 +15,7 @@ pub(super) const STABLELM: Family = Family {
         "LlavaStableLMEpochForCausalLM",
     ],
     gguf: "stablelm",
-    tensors: &[DECODER, QUERY_KEY],
+    tensors: &[BACKBONE, FEED_FORWARD, QUERY_KEY],
     params: &[&[
         Param::Needed(&[
             Param::Uint("context_length", &["max_position_embeddings"]),

@@ -12,6 +12,7 @@ use crate::format::hf::Folder;
 use card::{Card, Node};
 use indexmap::IndexMap;
 use model_id::ModelId;
+pub(super) use size::Parameters;
 use std::path::{Component, Path};
 
 /// Fields with the card's keys for them, in the order in which they are asked; the first that is
@@ -80,12 +81,12 @@ const RELATED: &[&str] = &[
     "repo_url",
 ];
 
-/// Adds the keys from `general.type` to `general.languages`. `parameters` is the number of
-/// elements of the output; `name` overrides what the folder says.
+/// Adds the keys from `general.type` to `general.languages`. `parameters` are those of the
+/// output; `name` overrides what the folder says.
 pub(super) fn write(
     keys: &mut Keys,
     folder: &Folder,
-    parameters: u64,
+    parameters: Parameters,
     name: Option<&str>,
 ) -> Result<()> {
     keys.set("general.type", "model");
@@ -103,7 +104,10 @@ pub(super) fn write(
         ("dataset", ["datasets", "dataset", "dataset_sources"]),
     ];
     for (what, names) in related {
-        in_card(folder, write_related(keys, what, &card, &names, parameters))?;
+        in_card(
+            folder,
+            write_related(keys, what, &card, &names, parameters.total),
+        )?;
     }
     let lists = [
         ("tags", ["tags", "pipeline_tag"]),
@@ -126,7 +130,7 @@ fn gather(
     card: &Card,
     config: Option<&str>,
     path: &Path,
-    parameters: u64,
+    parameters: Parameters,
     name: Option<&str>,
 ) -> Fields {
     let mut fields = Fields::new();
@@ -142,7 +146,7 @@ fn gather(
     let config = config.filter(|name| name.matches('/').count() <= 1);
     let folder_name = folder_name(path);
     for id in [config, Some(folder_name.as_str())].into_iter().flatten() {
-        let id = model_id::parse(id, parameters);
+        let id = model_id::parse(id, parameters.total);
         offer("name", Node::Text(model_id::title(&id.full_name)));
         let organization = id.organization.as_deref().map(model_id::title);
         for (field, value) in [
@@ -155,8 +159,8 @@ fn gather(
             offer(field, value.map_or(Node::Null, Node::Text));
         }
     }
-    if parameters > 0 {
-        offer("size_label", Node::Text(size::label(parameters)));
+    if parameters.total > 0 {
+        offer("size_label", Node::Text(parameters.label()));
     }
     if let Some(name) = name {
         fields.insert("name", Node::Text(name.to_owned()));
@@ -318,14 +322,26 @@ mod tests {
             ("model_creator".to_owned(), text("Me")),
         ]);
         let path = Path::new("models/Base-7B-Chat-v2/");
-        let fields = gather(&card, Some("org/Other-3B-x"), path, 0, None);
+        let fields = gather(
+            &card,
+            Some("org/Other-3B-x"),
+            path,
+            Parameters::default(),
+            None,
+        );
         assert_eq!(field(&fields, "name").unwrap(), "Card");
         assert_eq!(field(&fields, "author").unwrap(), "Me");
         assert_eq!(field(&fields, "organization").unwrap(), "Org");
         assert_eq!(field(&fields, "basename").unwrap(), "Other");
         assert_eq!(field(&fields, "size_label").unwrap(), "3B");
         assert_eq!(field(&fields, "version").unwrap(), "v2");
-        let named = gather(&card, Some("a/b/c"), path, 0, Some("Mine"));
+        let named = gather(
+            &card,
+            Some("a/b/c"),
+            path,
+            Parameters::default(),
+            Some("Mine"),
+        );
         assert_eq!(field(&named, "name").unwrap(), "Mine");
         assert_eq!(field(&named, "basename").unwrap(), "Base");
     }

@@ -1,7 +1,69 @@
-//! `general.size_label` from the number of parameters.
+//! `general.size_label` from the numbers of parameters.
+
+use crate::error::Result;
+use crate::model::OutputTensor;
+
+/// Numbers of parameters, counted as the converter does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::arch) struct Parameters {
+    /// Of the whole model.
+    pub(super) total: u64,
+    /// Of what all experts share.
+    shared: u64,
+    /// Of one expert.
+    expert: u64,
+    /// Number of experts, on average over the tensors that hold them.
+    experts: u64,
+}
+
+impl Parameters {
+    /// Counts those of a file's tensors.
+    ///
+    /// # Errors
+    /// `malformed` if there are more than any number holds.
+    pub(in crate::arch) fn of(tensors: &[OutputTensor]) -> Result<Self> {
+        let mut counts = Self::default();
+        let (mut experts, mut stacks) = (0u64, 0u64);
+        for tensor in tensors {
+            let elements = tensor.elements()?;
+            counts.total = counts.total.saturating_add(elements);
+            match stacked(tensor) {
+                Some(count) => {
+                    counts.expert = counts.expert.saturating_add(elements / count);
+                    experts = experts.saturating_add(count);
+                    stacks += 1;
+                }
+                None => counts.shared = counts.shared.saturating_add(elements),
+            }
+        }
+        counts.experts = experts.checked_div(stacks).unwrap_or(0);
+        Ok(counts)
+    }
+
+    /// `13.6M`, or `8x7B` with experts.
+    pub(super) fn label(&self) -> String {
+        match self.experts {
+            0 => label(self.total),
+            experts => format!(
+                "{experts}x{}",
+                label(self.shared.saturating_add(self.expert))
+            ),
+        }
+    }
+}
+
+/// The number of experts whose matrices a tensor holds.
+fn stacked(tensor: &OutputTensor) -> Option<u64> {
+    match tensor.shape[..] {
+        [.., experts, _, _] if tensor.name.contains("_exps.") && experts > 0 => {
+            Some(experts as u64)
+        }
+        _ => None,
+    }
+}
 
 /// The number with two or more digits and a unit: `13.6M`, `124M`, `7.2B`.
-pub(super) fn label(parameters: u64) -> String {
+fn label(parameters: u64) -> String {
     let count = parameters as f64;
     let (scaled, unit) = if count > 1e12 {
         (count * 1e-12, 'T')

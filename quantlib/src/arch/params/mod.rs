@@ -56,10 +56,7 @@ pub(super) const SHARED_KEYS: &[Param] = &[
         "attention.layer_norm_epsilon",
         &["layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"],
     ),
-    Param::Uint(
-        "expert_count",
-        &["num_local_experts", "num_experts", "n_routed_experts"],
-    ),
+    Param::Uint("expert_count", EXPERTS),
     Param::Uints(
         "expert_used_count",
         &[
@@ -76,6 +73,9 @@ pub(super) const SHARED_KEYS: &[Param] = &[
 
 /// Spellings of the number of blocks.
 pub(super) const BLOCKS: &[&str] = &["n_layers", "num_hidden_layers", "n_layer", "num_layers"];
+
+/// Spellings of the number of experts.
+pub(super) const EXPERTS: &[&str] = &["num_local_experts", "num_experts", "n_routed_experts"];
 
 /// Adds the keys that `params` describe for a family.
 pub(super) fn write(

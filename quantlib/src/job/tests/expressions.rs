@@ -53,11 +53,6 @@ impl Naive {
             .map_or(1, |(_, outer)| outer.iter().product())
     }
 
-    /// Blocks in one step along the first dimension.
-    fn step(&self) -> usize {
-        self.blocks.len() / self.shape[0]
-    }
-
     fn transpose(self, axes: &[usize]) -> Self {
         let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
         let blocks = (0..self.blocks.len()).map(|flat| {
@@ -76,6 +71,26 @@ impl Naive {
             dtype: self.dtype,
             blocks: blocks.collect(),
             shape,
+        }
+    }
+
+    fn slice(self, axis: usize, start: usize, step: usize, len: usize) -> Self {
+        let dim = self.shape[axis];
+        let outer: usize = self.shape[..axis].iter().product();
+        let inner = self.blocks.len() / outer / dim;
+        let mut blocks = Vec::new();
+        for i in 0..outer {
+            for j in (start..).step_by(step).take(len) {
+                let from = (i * dim + j) * inner;
+                blocks.extend_from_slice(&self.blocks[from..from + inner]);
+            }
+        }
+        let mut shape = self.shape;
+        shape[axis] = len;
+        Self {
+            dtype: self.dtype,
+            shape,
+            blocks,
         }
     }
 
@@ -191,20 +206,21 @@ impl Builder {
                 (expr, Naive { shape, ..value })
             }
             3 if value.shape.len() > 1 || !quantized => {
-                let start = self.random.between(0, value.shape[0] - 1);
-                let len = self.random.between(1, value.shape[0] - start);
-                let step = value.step();
-                let blocks = value.blocks[start * step..(start + len) * step].to_vec();
-                let mut shape = value.shape;
-                shape[0] = len;
-                (
-                    Expr::Slice { of, start, len },
-                    Naive {
-                        shape,
-                        blocks,
-                        ..value
-                    },
-                )
+                let axis = self
+                    .random
+                    .between(0, value.shape.len() - 1 - usize::from(quantized));
+                let dim = value.shape[axis];
+                let start = self.random.between(0, dim - 1);
+                let step = self.random.between(1, 3);
+                let len = self.random.between(1, (dim - start).div_ceil(step));
+                let expr = Expr::Slice {
+                    of,
+                    axis,
+                    start,
+                    step,
+                    len,
+                };
+                (expr, value.slice(axis, start, step, len))
             }
             4 => {
                 let view = self.factors(value.rows());

@@ -4,11 +4,16 @@
 //! (slices, joins, swapped rows, transposes) turn it into ranges of the inputs; calculations pass
 //! over it in chunks.
 
+mod gather;
+mod picks;
+
 use crate::block;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::job::products::{Memo, Products};
 use crate::model::{Expr, Model};
+use gather::Gather;
+use picks::Picks;
 
 /// Elements that calculations take at a time, and that transposes gather at a time.
 pub(super) const CHUNK: usize = 4096;
@@ -32,6 +37,10 @@ enum Op<'m> {
     From {
         of: Box<Source<'m>>,
         first: usize,
+    },
+    Slice {
+        of: Box<Source<'m>>,
+        picks: Picks,
     },
     Concat(Vec<Source<'m>>),
     SwapRows {
@@ -67,10 +76,31 @@ impl<'m> Source<'m> {
                 of: inner(of)?,
                 first: 0,
             },
-            Expr::Slice { of, start, .. } => {
+            Expr::Slice {
+                of,
+                axis,
+                start,
+                step,
+                ..
+            } => {
                 let of = inner(of)?;
-                let first = start * of.shape.iter().skip(1).product::<usize>();
-                Op::From { of, first }
+                let inner = of.shape[axis + 1..].iter().product::<usize>();
+                match (axis, step) {
+                    (0, 1) => Op::From {
+                        first: start * inner,
+                        of,
+                    },
+                    _ => Op::Slice {
+                        picks: Picks {
+                            dim: of.shape[*axis],
+                            len: typed.shape[*axis],
+                            start: *start,
+                            step: *step,
+                            inner,
+                        },
+                        of,
+                    },
+                }
             }
             Expr::Concat(parts) => Op::Concat(
                 parts
@@ -119,6 +149,7 @@ impl<'m> Source<'m> {
             Op::Concat(parts) => parts.first().map_or(self.dtype, Self::stored_dtype),
             Op::Cast(of)
             | Op::From { of, .. }
+            | Op::Slice { of, .. }
             | Op::SwapRows { of, .. }
             | Op::Transpose { of, .. }
             | Op::Add { of, .. } => of.stored_dtype(),
@@ -133,7 +164,7 @@ impl<'m> Source<'m> {
             Op::Input { .. } | Op::Values(_) => 0,
             Op::From { of, .. } | Op::SwapRows { of, .. } => of.scratch_bytes(),
             // A chunk as it is read, of at most 8 bytes an element, or also one of f32.
-            Op::Transpose { of, .. } | Op::Cast(of) | Op::Add { of, .. } => {
+            Op::Slice { of, .. } | Op::Transpose { of, .. } | Op::Cast(of) | Op::Add { of, .. } => {
                 2 * own + of.scratch_bytes()
             }
             Op::Concat(parts) => parts.iter().map(Self::scratch_bytes).max().unwrap_or(0),
@@ -153,6 +184,7 @@ impl<'m> Source<'m> {
                 model.read_at(*index, offset as u64, out)
             }
             Op::From { of, first } => of.read(first + start, out, memo),
+            Op::Slice { of, picks } => picks.read(of, start, out, memo),
             Op::Concat(parts) => read_parts(parts, start, out, memo),
             Op::SwapRows { of, view } => self.read_swapped(of, *view, start, out, memo),
             Op::Transpose { of, axes } => Gather::new(of, axes, &self.shape, start, out).run(memo),
@@ -254,107 +286,4 @@ fn read_parts(
         start = 0;
     }
     Ok(())
-}
-
-/// Gathers a range of a transposed tensor: for every run that is contiguous in the input, the part
-/// of it that belongs to the range is read once and scattered.
-struct Gather<'s, 'm, 'o> {
-    of: &'s Source<'m>,
-    /// Of the output: how many elements a step along each dimension is, there and in the input.
-    dims: Vec<Dim>,
-    /// The output dimension along which the input is contiguous.
-    contiguous: usize,
-    start: usize,
-    end: usize,
-    out: &'o mut [u8],
-    size: usize,
-    scratch: Vec<u8>,
-}
-
-#[derive(Clone, Copy)]
-struct Dim {
-    len: usize,
-    step: usize,
-    input_step: usize,
-}
-
-impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
-    fn new(
-        of: &'s Source<'m>,
-        axes: &[usize],
-        shape: &[usize],
-        start: usize,
-        out: &'o mut [u8],
-    ) -> Self {
-        let step = |shape: &[usize], dim: usize| shape[dim + 1..].iter().product();
-        let dims = axes.iter().enumerate().map(|(dim, &axis)| Dim {
-            len: shape[dim],
-            step: step(shape, dim),
-            input_step: step(&of.shape, axis),
-        });
-        let size = of.dtype.block_bytes();
-        Self {
-            of,
-            dims: dims.collect(),
-            contiguous: axes
-                .iter()
-                .position(|&axis| axis + 1 == axes.len())
-                .unwrap_or(0),
-            start,
-            end: start + out.len() / size,
-            out,
-            size,
-            scratch: vec![0; CHUNK * size],
-        }
-    }
-
-    fn run(mut self, memo: &mut Memo) -> Result<()> {
-        if self.dims.is_empty() {
-            return self.of.read(self.start, self.out, memo);
-        }
-        self.visit(0, 0, 0, memo)
-    }
-
-    /// Visits what lies below dimension `dim` at element `at` of the output, which is element
-    /// `input` of the input.
-    fn visit(&mut self, dim: usize, at: usize, input: usize, memo: &mut Memo) -> Result<()> {
-        let Some(&Dim {
-            len,
-            step,
-            input_step,
-        }) = self.dims.get(dim)
-        else {
-            return self.scatter(at, input, memo);
-        };
-        if dim == self.contiguous {
-            return self.visit(dim + 1, at, input, memo);
-        }
-        // Below the contiguous dimension, which is still to come, any index may meet the range.
-        let indices = if dim < self.contiguous {
-            self.start.saturating_sub(at) / step
-                ..self.end.saturating_sub(at).div_ceil(step).min(len)
-        } else {
-            0..len
-        };
-        for i in indices {
-            self.visit(dim + 1, at + i * step, input + i * input_step, memo)?;
-        }
-        Ok(())
-    }
-
-    /// Copies one run of the input, which begins at element `at` of the output.
-    fn scatter(&mut self, at: usize, input: usize, memo: &mut Memo) -> Result<()> {
-        let Dim { len, step, .. } = self.dims[self.contiguous];
-        let first = self.start.saturating_sub(at).div_ceil(step);
-        let end = self.end.saturating_sub(at).div_ceil(step).min(len);
-        for from in (first..end).step_by(CHUNK) {
-            let run = &mut self.scratch[..(end - from).min(CHUNK) * self.size];
-            self.of.read(input + from, run, memo)?;
-            for (i, element) in run.chunks_exact(self.size).enumerate() {
-                let place = (at + (from + i) * step - self.start) * self.size;
-                self.out[place..place + self.size].copy_from_slice(element);
-            }
-        }
-        Ok(())
-    }
 }

@@ -1,0 +1,131 @@
+//! What becomes of the values of a source tensor, as expressions.
+
+use super::family::{Half, Heads, Rewrite};
+use super::hparams::Hparams;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::model::{Expr, TensorInfo};
+
+/// The values of one output tensor of a source tensor.
+pub(super) fn rewrite(rewrite: Rewrite, source: &TensorInfo, hparams: &Hparams) -> Result<Expr> {
+    let input = Expr::input(&source.name);
+    match rewrite {
+        Rewrite::Keep => Ok(input),
+        Rewrite::PairHalves(heads) => pair_halves(input, &source.shape, count(heads, hparams)?),
+        Rewrite::Transpose => Ok(transpose(input, &source.shape)),
+        Rewrite::UngroupHeads => ungroup_heads(input, &source.shape, hparams),
+        Rewrite::AddOne => Ok(add_one(input, source.dtype)),
+        Rewrite::TokenRows => Ok(token_rows(input, &source.shape, hparams.tokens)),
+        Rewrite::HalfOfRows(half) => half_of_rows(input, &source.shape, half),
+    }
+}
+
+/// Values with one added. The converter adds to f16 in f16, to others in f32.
+fn add_one(input: Expr, dtype: DType) -> Expr {
+    let of = Box::new(input);
+    let sum = Expr::Add { of, value: 1.0 };
+    match dtype {
+        DType::F16 => sum.cast(DType::F16),
+        _ => sum,
+    }
+}
+
+/// The rows that belong to tokens, where there are more.
+fn token_rows(input: Expr, shape: &[usize], tokens: Option<usize>) -> Expr {
+    match (shape.first(), tokens) {
+        (Some(&rows), Some(len)) if len < rows => input.slice(0, 0, len),
+        _ => input,
+    }
+}
+
+/// The number of heads.
+fn count(heads: Heads, hparams: &Hparams) -> Result<usize> {
+    let query = hparams.need_uint(&["n_heads", "num_attention_heads"])?;
+    let key = hparams.uint(&["n_kv_heads", "num_key_value_heads"])?;
+    Ok(match heads {
+        Heads::Query => query,
+        Heads::Key => key.unwrap_or(query),
+    } as usize)
+}
+
+/// Turns the two halves of each head's rows into pairs of neighbours.
+fn pair_halves(input: Expr, shape: &[usize], heads: usize) -> Result<Expr> {
+    let rows = shape.first().copied().unwrap_or(0);
+    let half = rows / heads.max(1) / 2;
+    if heads.checked_mul(2).and_then(|n| n.checked_mul(half)) != Some(rows) {
+        return Err(Error::malformed(format!(
+            "its {rows} rows are no {heads} heads of two halves"
+        )));
+    }
+    let view = [heads, 2, half];
+    let swap = |of: Expr| Expr::SwapRows {
+        of: Box::new(of),
+        view,
+    };
+    Ok(match shape {
+        // A bias has one element a row.
+        [_] => swap(input.reshape([rows, 1])).reshape([rows]),
+        _ => swap(input),
+    })
+}
+
+/// One half of the rows of each matrix.
+fn half_of_rows(input: Expr, shape: &[usize], half: Half) -> Result<Expr> {
+    // A bias has one element a row.
+    let axis = shape.len().saturating_sub(2);
+    let rows = shape.get(axis).copied().unwrap_or(1);
+    if !rows.is_multiple_of(2) {
+        return Err(Error::malformed(format!(
+            "its {rows} rows are no two halves"
+        )));
+    }
+    let start = match half {
+        Half::First => 0,
+        Half::Second => rows / 2,
+    };
+    Ok(input.slice(axis, start, rows / 2))
+}
+
+/// Swaps rows and columns of a matrix.
+fn transpose(input: Expr, shape: &[usize]) -> Expr {
+    match shape {
+        [_, _] => input.transpose([1, 0]),
+        _ => input,
+    }
+}
+
+/// Takes a joined projection apart, whose rows are groups of query heads, a key and a value head.
+fn ungroup_heads(input: Expr, shape: &[usize], hparams: &Hparams) -> Result<Expr> {
+    let heads = hparams.need_uint(&["num_attention_heads", "n_head"])? as usize;
+    let groups = hparams.uint(&["num_kv_heads", "n_head_kv"])?;
+    let groups = groups.filter(|&n| n > 0).unwrap_or(1) as usize;
+    let width = hparams.need_uint(&["hidden_size"])? as usize;
+    let (queries, dim) = (heads / groups, width / heads.max(1));
+    let rows = (queries + 2)
+        .checked_mul(dim)
+        .and_then(|n| n.checked_mul(groups));
+    let fits = match shape {
+        [outer, inner] => Some(*outer) == rows && heads.checked_mul(dim) == Some(*inner),
+        _ => false,
+    };
+    if !fits || queries * groups != heads || groups > MAX_GROUPS {
+        return Err(Error::malformed(format!(
+            "its shape {shape:?} is not that of {groups} groups of {queries} query heads, a key and a value head of \
+             {dim} rows; correct the numbers of heads in config.json"
+        )));
+    }
+    let part = |start: usize, count: usize| {
+        let input = &input;
+        (0..groups).map(move |group| {
+            let first = (group * (queries + 2) + start) * dim;
+            input.clone().slice(0, first, count * dim)
+        })
+    };
+    let parts = part(0, queries)
+        .chain(part(queries, 1))
+        .chain(part(queries + 1, 1));
+    Ok(Expr::Concat(parts.collect()))
+}
+
+/// More groups of heads than any model has.
+const MAX_GROUPS: usize = 1 << 12;
