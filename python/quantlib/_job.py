@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TextIO
 
 from . import _quantlib
@@ -14,6 +14,7 @@ from ._report import Report
 _Path = str | os.PathLike[str]
 _Listener = Callable[[int, int, str], object]
 _Progress = bool | _Listener | None
+_Lora = _Path | tuple[_Path, float]
 
 
 def quantize_model(
@@ -35,6 +36,7 @@ def quantize_model(
     allow_requantize: bool = False,
     include_weights: Iterable[str] = (),
     exclude_weights: Iterable[str] = (),
+    lora: _Lora | Sequence[_Lora] = (),
     pre: str | None = None,
     non_finite: Literal["error", "zero"] = "error",
     memory_limit: int | None = None,
@@ -76,6 +78,8 @@ def quantize_model(
         Encode tensors again that are quantized already, and so lose more.
     include_weights, exclude_weights : iterable of str
         Parts of tensor names for which importance is used only, or not used; not both.
+    lora : path, (path, scale) or a list of them
+        PEFT adapter folders to merge into a Hugging Face folder's weights first.
     pre : str, optional
         `tokenizer.ggml.pre` of a folder whose tokenizer is not recognized.
     non_finite : {"error", "zero"}
@@ -89,7 +93,7 @@ def quantize_model(
     --------
     >>> ql.quantize_model("my-model", "my-model-q4_k_m.gguf", "q4_k_m", progress=True)  # doctest: +SKIP
     """
-    wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre)
+    wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre, lora)
     wishes |= {
         "pure": pure,
         "tensor_types": list((tensor_types or {}).items()),
@@ -115,6 +119,7 @@ def convert_model(
     progress: _Progress = None,
     *,
     name: str | None = None,
+    lora: _Lora | Sequence[_Lora] = (),
     pre: str | None = None,
     non_finite: Literal["error", "zero"] = "error",
     memory_limit: int | None = None,
@@ -133,14 +138,14 @@ def convert_model(
         "auto"; or "lossless", which takes the smallest of the first three that keeps every bit.
     name : str, optional
         The model's name, in place of the one that the folder suggests.
-    threads, progress, pre, non_finite, memory_limit, dry_run
+    lora, threads, progress, pre, non_finite, memory_limit, dry_run
         As for :func:`quantize_model`.
 
     Examples
     --------
     >>> ql.convert_model("my-model", "my-model-f16.gguf", "f16")  # doctest: +SKIP
     """
-    wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre)
+    wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre, lora)
     return Report(json.loads(_quantlib.convert_model(src, out, outtype, name, wishes)))
 
 
@@ -151,6 +156,7 @@ def _wishes(
     dry_run: bool,
     non_finite: str,
     pre: str | None,
+    lora: _Lora | Sequence[_Lora],
 ) -> dict[str, Any]:
     listener = _Bar(sys.stderr) if progress is True else progress or None
     return {
@@ -159,8 +165,17 @@ def _wishes(
         "dry_run": dry_run,
         "non_finite": non_finite,
         "pre": pre,
+        "lora": _adapters(lora),
         "progress": listener,
     }
+
+
+def _adapters(lora: _Lora | Sequence[_Lora]) -> list[tuple[_Path, float]]:
+    if isinstance(lora, (str, os.PathLike)):
+        return [(lora, 1.0)]
+    if isinstance(lora, tuple) and len(lora) == 2 and isinstance(lora[1], (int, float)):
+        return [(lora[0], float(lora[1]))]
+    return [adapter for entry in lora for adapter in _adapters(entry)]
 
 
 class _Bar:

@@ -11,6 +11,7 @@ pub(crate) fn run(args: Convert) -> Result<(), Error> {
     wish.outtype = args.outtype;
     wish.pre = args.pre;
     wish.name = args.model_name;
+    wish.loras = args.adapters.loras;
     report::run(&args.job, NonFinite::Refuse, None, |options| {
         convert_model(&args.src, &args.job.output, &wish, options)
     })

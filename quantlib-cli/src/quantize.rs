@@ -16,6 +16,7 @@ pub(crate) fn run(mut args: Quantize) -> Result<(), Error> {
     let mut wish = Quantization::new(args.recipe);
     wish.options = options(args.exceptions);
     wish.convert.pre = args.pre;
+    wish.convert.loras = args.adapters.loras;
     let non_finite = match args.zero_non_finite {
         true => NonFinite::Zero,
         false => NonFinite::Refuse,

@@ -7,7 +7,7 @@ use crate::imatrix::Importance;
 use crate::work::{self, Monitor};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
-use quantlib::arch::{ConvertOptions, OutType};
+use quantlib::arch::{ConvertOptions, Lora, OutType};
 use quantlib::job::{self, JobOptions, Quantization, Report};
 use quantlib::recipe::{KvOverride, OverrideValue, Recipe, TensorType};
 use std::ffi::OsString;
@@ -23,6 +23,7 @@ struct Wishes<'py> {
     dry_run: bool,
     non_finite: String,
     pre: Option<String>,
+    lora: Vec<(PathBuf, f32)>,
     progress: Option<Bound<'py, PyAny>>,
 }
 
@@ -63,6 +64,7 @@ pub fn quantize_model(
     let mut wish = Quantization::new(recipe);
     wish.options = exceptions.options()?;
     wish.convert.pre.clone_from(&wishes.pre);
+    wish.convert.loras = wishes.loras()?;
     wishes.run(importance, |options| {
         job::quantize_model(&src, &out, &wish, options)
     })
@@ -82,6 +84,7 @@ pub fn convert_model(
     wish.outtype = outtype.parse::<OutType>().map_err(to_python)?;
     wish.name = name;
     wish.pre.clone_from(&wishes.pre);
+    wish.loras = wishes.loras()?;
     wishes.run(None, |options| {
         job::convert_model(&src, &out, &wish, options)
     })
@@ -94,6 +97,12 @@ pub fn run_command(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
 }
 
 impl Wishes<'_> {
+    fn loras(&self) -> PyResult<Vec<Lora>> {
+        let loras = self.lora.iter();
+        let loras = loras.map(|(path, scale)| Lora::new(path).scaled(*scale));
+        loras.collect::<Result<_, _>>().map_err(to_python)
+    }
+
     fn run(
         self,
         importance: Option<Importance>,

@@ -240,3 +240,44 @@ def test_exit_codes(tmp_path):
     assert command("--no-such-option").returncode == 2
     assert command("inspect", tmp_path / "no.gguf").returncode == 1
     assert command("--version").returncode == 0
+
+
+def write_adapter(folder, module, rows, cols, rank=4):
+    """A PEFT folder with one update of f32 factors, which are returned."""
+    folder.mkdir()
+    rng = np.random.default_rng(rank)
+    a = rng.standard_normal((rank, cols), dtype=np.float32)
+    b = rng.standard_normal((rows, rank), dtype=np.float32)
+    name = f"base_model.model.{module}"
+    header = {
+        f"{name}.lora_A.weight": {"dtype": "F32", "shape": a.shape, "data_offsets": [0, a.nbytes]},
+        f"{name}.lora_B.weight": {"dtype": "F32", "shape": b.shape, "data_offsets": [a.nbytes, a.nbytes + b.nbytes]},
+    }
+    text = json.dumps(header).encode()
+    data = len(text).to_bytes(8, "little") + text + a.tobytes() + b.tobytes()
+    (folder / "adapter_model.safetensors").write_bytes(data)
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "base_model_name_or_path": str(FOLDER)}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return a, b
+
+
+def test_adapters_are_merged(tmp_path, f16):
+    a, b = write_adapter(tmp_path / "lora", "model.layers.1.mlp.down_proj", 256, 512)
+    name = "blk.1.ffn_down.weight"
+    with ql.open(f16) as model:
+        before = {name: tensor.dequantize() for name, tensor in model.items()}
+    for lora, scale in [(tmp_path / "lora", 2.0), ((str(tmp_path / "lora"), 0.5), 1.0), ([tmp_path / "lora"] * 2, 4.0)]:
+        ql.convert_model(FOLDER, tmp_path / "merged.gguf", "f16", lora=lora)
+        with ql.open(tmp_path / "merged.gguf") as model:
+            for other in before.keys() - {name}:
+                assert np.array_equal(model[other].dequantize(), before[other])
+            merged = model[name].dequantize()
+        exact = before[name] + scale * (b.astype(np.float64) @ a)
+        assert np.allclose(merged, exact, rtol=2**-10, atol=1e-5)
+    ql.quantize_model(FOLDER, tmp_path / "q.gguf", "q8_0", lora=tmp_path / "lora")
+    with ql.open(tmp_path / "q.gguf") as model:
+        assert np.abs(model[name].dequantize() - before[name]).max() > 1
+    with pytest.raises(ql.MisuseError, match="finite"):
+        ql.convert_model(FOLDER, tmp_path / "x.gguf", lora=(tmp_path / "lora", float("inf")))
+    with pytest.raises(ql.UnsupportedError, match="folder"):
+        ql.quantize_model(f16, tmp_path / "x.gguf", "q8_0", lora=[tmp_path / "lora"])

@@ -1,6 +1,6 @@
 //! `quantlib convert`
 
-use super::{Job, out_type};
+use super::{Adapters, Job, out_type};
 use clap::Args;
 use quantlib::arch::OutType;
 use std::path::PathBuf;
@@ -28,4 +28,7 @@ pub(crate) struct Convert {
     /// The model's name (general.name), in place of what the folder says
     #[arg(long, value_name = "NAME")]
     pub(crate) model_name: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) adapters: Adapters,
 }

@@ -14,7 +14,7 @@ pub(crate) use types::Types;
 
 use crate::size;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use quantlib::arch::OutType;
+use quantlib::arch::{Lora, OutType};
 use quantlib::recipe::{KvOverride, Recipe};
 use quantlib::{DType, GGML_VERSION, LLAMA_CPP_VERSION};
 use std::path::PathBuf;
@@ -47,6 +47,15 @@ pub(crate) enum Command {
     Split(Split),
     Merge(Merge),
     Types(Types),
+}
+
+/// What is added to a Hugging Face folder's weights first.
+#[derive(ClapArgs)]
+pub(crate) struct Adapters {
+    /// Merge a LoRA adapter (a PEFT folder) into the weights of the Hugging Face folder first, by a
+    /// factor if one is given, such as my-lora:0.5; may be given more than once
+    #[arg(long = "lora", value_name = "DIR[:SCALE]", value_parser = lora)]
+    pub(crate) loras: Vec<Lora>,
 }
 
 /// How a job runs; none of it changes the bytes that are written.
@@ -92,6 +101,7 @@ macro_rules! parsers {
 parsers! {
     recipe: Recipe;
     out_type: OutType;
+    lora: Lora;
     dtype: DType;
     kv_override: KvOverride;
 }

@@ -1,6 +1,6 @@
 //! `quantlib quantize`
 
-use super::{Job, dtype, kv_override, recipe};
+use super::{Adapters, Job, dtype, kv_override, recipe};
 use crate::size;
 use crate::tensor_types::TensorTypes;
 use clap::Args;
@@ -37,6 +37,9 @@ pub(crate) struct Quantize {
     /// The tokenizer's kind (tokenizer.ggml.pre), where a folder's is not recognized
     #[arg(long, value_name = "NAME")]
     pub(crate) pre: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) adapters: Adapters,
 
     #[command(flatten)]
     pub(crate) exceptions: Exceptions,

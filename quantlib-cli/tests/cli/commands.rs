@@ -279,3 +279,20 @@ fn threads_and_memory_do_not_change_the_file() {
         .collect();
     assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]));
 }
+
+#[test]
+fn adapters_are_named_by_folders() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.gguf");
+    let (src, out) = (tiny_llama(), text(&out).to_owned());
+    let args = |command, lora: &str| {
+        [command, text(&src), "-o", &out, "-t", "f16", "--lora", lora].map(str::to_owned)
+    };
+    for command in ["convert", "quantize"] {
+        let error = fail(1, &args(command, "no/such/adapter:0.5"));
+        assert!(error.contains("no/such/adapter: "), "{error}");
+        let error = fail(2, &args(command, "x:inf"));
+        assert!(error.contains("finite"), "{error}");
+    }
+    assert!(names(dir.path()).is_empty());
+}

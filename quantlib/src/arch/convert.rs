@@ -5,6 +5,7 @@ use super::family::Family;
 use super::general::Parameters;
 use super::hparams::Hparams;
 use super::keys::Keys;
+use super::lora::{self, Lora};
 use super::outtype::OutType;
 use super::tensors::{self, Mapper};
 use super::{general, params};
@@ -22,13 +23,16 @@ pub struct ConvertOptions {
     pub pre: Option<String>,
     /// `general.name`, in place of what the folder says.
     pub name: Option<String>,
+    /// Adapters to merge into the model first, in this order.
+    pub loras: Vec<Lora>,
 }
 
 /// Plans the GGUF file that convert_hf_to_gguf.py writes for a folder: all metadata in order, as
 /// edits that leave nothing of the model's own, and all tensors.
 ///
 /// `model` is the folder opened as a model, with [`open`](crate::open): only names, types and
-/// shapes are looked at.
+/// shapes are looked at. A plan that merges adapters reads their tensors too: carry it out on the
+/// model joined with them, by [`attach_loras`](super::attach_loras).
 ///
 /// # Errors
 /// `unsupported` for an architecture or weights that cannot be converted, `malformed` for
@@ -81,12 +85,13 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
     let own = model.metadata().keys().cloned();
     let mut edits: Vec<_> = own.map(|key| Edit::Remove { key }).collect();
     edits.extend(keys.into_edits());
-    Ok(Plan {
+    let plan = Plan {
         tensors,
         edits,
         notes,
         ..Plan::default()
-    })
+    };
+    lora::merge(plan, model, &options.loras)
 }
 
 /// The version of ggml's block formats.

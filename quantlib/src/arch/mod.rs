@@ -11,6 +11,7 @@ mod general;
 mod hparams;
 mod keys;
 mod long_rope;
+mod lora;
 mod outtype;
 mod params;
 mod rewrite;
@@ -19,6 +20,7 @@ mod stacks;
 mod tensors;
 
 pub use convert::{ConvertOptions, convert_plan};
+pub use lora::{Lora, attach as attach_loras};
 pub use outtype::OutType;
 
 /// The model classes (as `architectures` in config.json names them) that can be converted.

@@ -7,6 +7,8 @@ pub mod hf;
 #[forbid(unsafe_code)]
 pub mod imatrix;
 mod layout;
+#[cfg(feature = "hf")]
+pub mod lora;
 mod open;
 #[forbid(unsafe_code)]
 pub mod safetensors;

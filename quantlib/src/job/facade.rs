@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "hf")]
-use crate::arch::{ConvertOptions, OutType, convert_plan};
+use crate::arch::{ConvertOptions, Lora, OutType, attach_loras, convert_plan};
 #[cfg(feature = "hf")]
 use crate::format::{gguf::Dialect, hf::Folder};
 
@@ -63,6 +63,8 @@ pub fn quantize_model(
     let (src, out) = (src.as_ref(), out.as_ref());
     check_target(out)?;
     let origin = Origin::open(src)?;
+    #[cfg(feature = "hf")]
+    let origin = origin.with_loras(&wish.convert.loras)?;
     let wish = with_importance(wish, options.importance)?;
     let plan = origin.quantize_plan(&wish).map_err(|e| e.in_file(src))?;
     let mut report = origin.job(&plan)?.run(out, options)?;
@@ -84,7 +86,7 @@ pub fn convert_model(
 ) -> Result<Report> {
     let (src, out) = (src.as_ref(), out.as_ref());
     check_target(out)?;
-    let origin = Origin::open(src)?;
+    let origin = Origin::open(src)?.with_loras(&wish.loras)?;
     let Some(folder) = &origin.folder else {
         return Err(Error::unsupported(format!(
             "only Hugging Face folders can be converted, and this is {}; use quantize with f16, bf16 or f32 for another type",
@@ -155,6 +157,22 @@ impl Origin {
             folder: is_folder.then(|| Folder::open(src)).transpose()?,
             model,
         })
+    }
+
+    /// The source with adapters to merge.
+    #[cfg(feature = "hf")]
+    fn with_loras(mut self, loras: &[Lora]) -> Result<Self> {
+        if let (false, None) = (loras.is_empty(), &self.folder) {
+            return Err(Error::unsupported(
+                "adapters can be merged only into a Hugging Face folder; name the folder that this was made from",
+            )
+            .in_file(self.model.path()));
+        }
+        for lora in loras {
+            self.files.extend(files_in(lora.path())?);
+        }
+        self.model = attach_loras(self.model, loras)?;
+        Ok(self)
     }
 
     #[cfg(feature = "hf")]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 /// A JSON object in file order.
 pub type Object = Map<String, Value>;
 
+const CONFIG: &str = "config.json";
+
 /// Longest JSON file that is read. `tokenizer.json` with 256k tokens has 35 MB.
 const MAX_JSON_BYTES: u64 = 256 << 20;
 
@@ -41,6 +43,17 @@ impl Folder {
     /// name says, `limit` if one is too long; each names the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        let folder = Self::without_config(path)?;
+        match folder.has(CONFIG) {
+            true => Ok(folder),
+            false => Err(missing_config(path)),
+        }
+    }
+
+    /// [`open`](Self::open) where `config.json` may be missing, as in an adapter's folder; it is an
+    /// empty object then.
+    pub fn without_config(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         if !path.is_dir() {
             return Err(Error::misuse("is not a folder").in_file(path));
         }
@@ -50,9 +63,7 @@ impl Folder {
             hparams: Object::new(),
             generation_config: None,
         };
-        folder.config = folder
-            .object("config.json")?
-            .ok_or_else(|| missing_config(path))?;
+        folder.config = folder.object(CONFIG)?.unwrap_or_default();
         folder.hparams = folder.config.clone();
         if let Some(text) = folder.text_config() {
             let text = text.clone();
