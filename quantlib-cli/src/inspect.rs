@@ -33,7 +33,7 @@ struct Tensor<'m> {
 
 pub(crate) fn run(args: &Inspect) -> Result<(), Error> {
     let model = quantlib::open(&args.file)?;
-    let document = Document::new(&model, args.all);
+    let document = Document::new(&model, args);
     if args.json {
         return output::json(&document);
     }
@@ -42,12 +42,14 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Error> {
 
 impl<'m> Document<'m> {
     #[expect(clippy::cast_precision_loss, reason = "a quotient for people")]
-    fn new(model: &'m Model, all: bool) -> Self {
-        let tensors = model.tensors();
+    fn new(model: &'m Model, args: &Inspect) -> Self {
+        let wanted = |name: &str| args.filter.as_ref().is_none_or(|filter| filter.is_in(name));
+        let tensors = model.tensors().iter();
+        let tensors: Vec<_> = tensors.filter(|tensor| wanted(&tensor.name)).collect();
         let elements = tensors.iter().map(|t| t.elements() as u64).sum();
         let tensor_bytes = tensors.iter().map(|t| t.nbytes() as u64).sum();
         let metadata = model.metadata().iter();
-        let metadata = metadata.map(|(key, value)| (key.clone(), to_json(value, all)));
+        let metadata = metadata.map(|(key, value)| (key.clone(), to_json(value, args.all)));
         let tensors = tensors.iter().map(|tensor| Tensor {
             name: &tensor.name,
             dtype: tensor.dtype,
@@ -116,7 +118,7 @@ fn show(document: &Document<'_>, metadata: &Metadata, args: &Inspect) -> String 
         text += &format!("\n{}", table.render("  "));
     }
     text += &format!("\n{}", document.types());
-    if args.tensors || args.all {
+    if args.tensors || args.all || args.filter.is_some() {
         text += &format!("\n{}", document.tensors());
     }
     text

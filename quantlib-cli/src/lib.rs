@@ -1,6 +1,7 @@
 //! The `quantlib` command as a library, so that the Python wheel can expose it too.
 
 mod args;
+mod compare;
 mod convert;
 mod inspect;
 mod output;
@@ -41,6 +42,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Quantize(args) => (args.job.json, quantize::run(*args)),
         Command::Convert(args) => (args.job.json, convert::run(args)),
         Command::Inspect(args) => (args.json, inspect::run(&args)),
+        Command::Compare(args) => {
+            let (json, exit_code) = (args.json, args.exit_code);
+            match compare::run(args) {
+                Ok(false) if exit_code => return exit::FAILED,
+                done => (json, done.map(drop)),
+            }
+        }
         Command::Split(args) => (args.job.json, split::split(&args)),
         Command::Merge(args) => (args.job.json, split::merge(&args)),
         Command::Types(args) => (args.json, types::run(&args)),

@@ -41,6 +41,7 @@ pub mod rewrite;
 
 // Floor 7
 pub mod job;
+pub mod measure;
 
 pub use codec::{
     CodecOptions, NonFinite, dequantize, dequantize_into, has_codec, quantize, quantize_into,

@@ -1,6 +1,8 @@
 //! `quantlib inspect`
 
+use super::name_pattern;
 use clap::Args;
+use quantlib::model::NamePattern;
 use std::path::PathBuf;
 
 /// Show what a model file holds
@@ -14,6 +16,10 @@ pub(crate) struct Inspect {
     /// List every tensor
     #[arg(long)]
     pub(crate) tensors: bool,
+
+    /// Only tensors whose name a regular expression (ECMAScript) finds; lists them
+    #[arg(long, value_name = "RE", value_parser = name_pattern)]
+    pub(crate) filter: Option<NamePattern>,
 
     /// List every tensor, and show long values whole
     #[arg(long)]

@@ -1,11 +1,13 @@
 //! The command line: what can be asked for, and the help that explains it.
 
+mod compare;
 mod convert;
 mod inspect;
 mod quantize;
 mod split;
 mod types;
 
+pub(crate) use compare::Compare;
 pub(crate) use convert::Convert;
 pub(crate) use inspect::Inspect;
 pub(crate) use quantize::{Exceptions, Quantize};
@@ -15,6 +17,7 @@ pub(crate) use types::Types;
 use crate::size;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use quantlib::arch::{Lora, OutType};
+use quantlib::model::NamePattern;
 use quantlib::recipe::{KvOverride, Recipe};
 use quantlib::{DType, GGML_VERSION, LLAMA_CPP_VERSION};
 use std::path::PathBuf;
@@ -29,6 +32,7 @@ Examples:
   quantlib quantize my-model-f16.gguf -o my-model-q8_0.gguf -t q8_0 --dry-run
   quantlib convert my-model -o my-model-f16.gguf -t f16
   quantlib inspect my-model-q4_k_m.gguf --tensors
+  quantlib compare my-model my-model-q4_k_m.gguf --worst 10
   quantlib split my-model-f16.gguf -o my-model --max-size 2G
   quantlib merge my-model-00001-of-00003.gguf -o my-model.gguf
 
@@ -44,6 +48,7 @@ pub(crate) enum Command {
     Quantize(Box<Quantize>),
     Convert(Convert),
     Inspect(Inspect),
+    Compare(Compare),
     Split(Split),
     Merge(Merge),
     Types(Types),
@@ -104,4 +109,5 @@ parsers! {
     lora: Lora;
     dtype: DType;
     kv_override: KvOverride;
+    name_pattern: NamePattern;
 }

@@ -1,5 +1,6 @@
 //! Containers, which know nothing of each other, and the dialects over them.
 
+pub(crate) mod chat_template;
 #[forbid(unsafe_code)]
 pub mod gguf;
 #[cfg(feature = "hf")]
@@ -14,5 +15,6 @@ mod open;
 pub mod safetensors;
 mod stored;
 
+pub use chat_template::ChatTemplate;
 pub use layout::Layout;
 pub use open::{open, open_with};

@@ -4,10 +4,10 @@
 //! layout of the file gives each its place. So tiles of rows are read, encoded and written by many
 //! threads in any order, and the result does not depend on their number or on the memory limit.
 
-mod evaluate;
+pub(crate) mod evaluate;
 mod facade;
 mod files;
-mod products;
+pub(crate) mod products;
 mod report;
 mod rewrite;
 mod tensor;
@@ -19,7 +19,7 @@ mod workers;
 pub use facade::convert_model;
 pub use facade::{Quantization, quantize_model};
 pub use report::{FileReport, Report, TensorReport};
-pub use rewrite::{merge_model, split_model};
+pub use rewrite::{edit_model, merge_model, split_model};
 
 use crate::codec::NonFinite;
 use crate::error::{Error, Result};

@@ -29,7 +29,7 @@ struct Factors<'m> {
 /// What is kept while an expression is read piece by piece: the right matrices, which every row
 /// needs whole, of the products that were evaluated last.
 #[derive(Debug, Default)]
-pub(super) struct Memo {
+pub(crate) struct Memo {
     /// Where these products are. The expressions of a job stay where they are.
     owner: usize,
     /// The matrices one after the other.

@@ -1,10 +1,11 @@
-//! Whole jobs that leave values as they are: splitting and merging.
+//! Whole jobs that leave values as they are: splitting, merging, other keys.
 
 use crate::error::{Error, Result};
 use crate::format;
+use crate::format::gguf::Dialect;
 use crate::job::{Job, JobOptions, Report};
-use crate::model::Model;
-use crate::rewrite::{self, SplitOptions};
+use crate::model::{Model, Plan};
+use crate::rewrite::{self, Change, SplitOptions};
 use std::path::Path;
 
 /// Divides a GGUF file among files `PREFIX-00001-of-0000N.gguf` and so on, as llama-gguf-split does.
@@ -45,6 +46,43 @@ pub fn merge_model(
     let model = open_gguf(src.as_ref())?;
     let plan = rewrite::merge_plan(&model)?;
     Job::new(&model, &plan)?.run(out, options)
+}
+
+/// Copies a GGUF file with other metadata: the file that gguf-py's gguf_new_metadata.py writes.
+///
+/// ```no_run
+/// use quantlib::job::{JobOptions, edit_model};
+/// use quantlib::rewrite::Change;
+/// let changes = [Change::set("general.name", "Tiny"), Change::remove("general.url")];
+/// edit_model("model.gguf", "renamed.gguf", &changes, JobOptions::default())?;
+/// # Ok::<(), quantlib::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of opening the file, of [`rewrite::edited`], and of [`Job::run`]; `unsupported` for a model
+/// in several files, of which only the first has metadata.
+pub fn edit_model(
+    src: impl AsRef<Path>,
+    out: impl AsRef<Path>,
+    changes: &[Change],
+    options: JobOptions<'_>,
+) -> Result<Report> {
+    let src = src.as_ref();
+    let model = open_gguf(src)?;
+    if model.files().len() > 1 {
+        return Err(Error::unsupported(format!(
+            "is a part of a model in {} files; merge them first",
+            model.files().len()
+        ))
+        .in_file(src));
+    }
+    let metadata = rewrite::edited(model.metadata(), changes).map_err(|e| e.in_file(src))?;
+    let plan = Plan {
+        tensors: rewrite::copies(&model),
+        ..Plan::default()
+    };
+    let job = Job::new(&model, &plan)?.document(&metadata);
+    job.dialect(Dialect::GgufPy).run(out, options)
 }
 
 /// Opens a GGUF model, and nothing else.

@@ -2,11 +2,11 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::model::NamePattern;
 use crate::recipe::options::TensorType;
-use regress::Regex;
 
 /// Compiled patterns with their types, in order of precedence.
-pub(super) struct Patterns(Vec<(Regex, DType)>);
+pub(super) struct Patterns(Vec<(NamePattern, DType)>);
 
 impl Patterns {
     /// Compiles the patterns, in lower case as llama-quantize has it.
@@ -21,34 +21,15 @@ impl Patterns {
                     wish.dtype, wish.pattern
                 )));
             }
-            let wrong = |what: &str| {
-                Error::misuse(format!(
-                    "'{}' is no tensor name pattern: {what}",
-                    wish.pattern
-                ))
-            };
-            // C++ knows these from POSIX; here they would mean something else without a word.
-            if ["[:", "[.", "[="]
-                .iter()
-                .any(|part| wish.pattern.contains(part))
-            {
-                return Err(wrong(
-                    "named classes such as [[:digit:]] are not supported; write [0-9]",
-                ));
-            }
-            let regex = Regex::new(&wish.pattern.to_ascii_lowercase())
-                .map_err(|e| wrong(&e.to_string()))?;
-            Ok((regex, wish.dtype))
+            let pattern = wish.pattern.to_ascii_lowercase().parse()?;
+            Ok((pattern, wish.dtype))
         };
         wishes.iter().map(compile).collect::<Result<_>>().map(Self)
     }
 
     /// The type that the first pattern found in `name` asks for.
     pub(super) fn find(&self, name: &str) -> Option<DType> {
-        let mut found = self
-            .0
-            .iter()
-            .filter(|(regex, _)| regex.find(name).is_some());
+        let mut found = self.0.iter().filter(|(pattern, _)| pattern.is_in(name));
         found.next().map(|(_, dtype)| *dtype)
     }
 }

@@ -1,9 +1,14 @@
 //! Plans that leave the values of a GGUF model as they are: one file or several, other keys.
 //!
-//! The plans are carried out by [`split_model`](crate::job::split_model) and
-//! [`merge_model`](crate::job::merge_model).
+//! The plans are carried out by [`split_model`](crate::job::split_model),
+//! [`merge_model`](crate::job::merge_model) and [`edit_model`](crate::job::edit_model).
 
+mod metadata;
 mod split;
+mod typed;
+
+pub use metadata::{Change, SPECIAL_TOKENS, Token, edited};
+pub use typed::parse_value;
 
 pub use split::{SplitBy, SplitOptions, merge_plan, split_plan};
 
@@ -11,7 +16,7 @@ use crate::model::{Expr, Model, OutputTensor};
 use crate::tensor::Encoding;
 
 /// All tensors as they are, in the input's order.
-fn copies(model: &Model) -> Vec<OutputTensor> {
+pub(crate) fn copies(model: &Model) -> Vec<OutputTensor> {
     let copy = |info: &crate::model::TensorInfo| OutputTensor {
         name: info.name.clone(),
         shape: info.shape.clone(),

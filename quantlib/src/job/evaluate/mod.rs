@@ -20,7 +20,7 @@ pub(super) const CHUNK: usize = 4096;
 
 /// An expression over the tensors of one model, checked and ready to be evaluated.
 #[derive(Debug)]
-pub(super) struct Source<'m> {
+pub(crate) struct Source<'m> {
     op: Op<'m>,
     dtype: DType,
     shape: Vec<usize>,
@@ -61,7 +61,7 @@ enum Op<'m> {
 
 impl<'m> Source<'m> {
     /// Resolves the expression's inputs and checks its shapes; see [`Expr::infer`] for the errors.
-    pub(super) fn new(expr: &'m Expr, model: &'m Model) -> Result<Self> {
+    pub(crate) fn new(expr: &'m Expr, model: &'m Model) -> Result<Self> {
         let typed = expr.infer(&|name| model.tensor(name))?;
         let inner = |of: &'m Expr| Self::new(of, model).map(Box::new);
         let op = match expr {
@@ -133,17 +133,17 @@ impl<'m> Source<'m> {
     }
 
     /// How the elements are stored.
-    pub(super) fn dtype(&self) -> DType {
+    pub(crate) fn dtype(&self) -> DType {
         self.dtype
     }
 
     /// Row-major.
-    pub(super) fn shape(&self) -> &[usize] {
+    pub(crate) fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// How the first input is stored, before any calculation.
-    pub(super) fn stored_dtype(&self) -> DType {
+    pub(crate) fn stored_dtype(&self) -> DType {
         match &self.op {
             Op::Input { .. } | Op::Values(_) => self.dtype,
             Op::Concat(parts) => parts.first().map_or(self.dtype, Self::stored_dtype),
@@ -158,7 +158,7 @@ impl<'m> Source<'m> {
     }
 
     /// Bytes of memory that an evaluation needs besides its output.
-    pub(super) fn scratch_bytes(&self) -> usize {
+    pub(crate) fn scratch_bytes(&self) -> usize {
         let own = CHUNK * size_of::<f32>();
         match &self.op {
             Op::Input { .. } | Op::Values(_) => 0,
@@ -174,7 +174,7 @@ impl<'m> Source<'m> {
 
     /// Fills `out` with whole blocks of elements, the first of them at `start`. Whoever reads one
     /// expression piece by piece keeps the memo meanwhile.
-    pub(super) fn read(&self, start: usize, out: &mut [u8], memo: &mut Memo) -> Result<()> {
+    pub(crate) fn read(&self, start: usize, out: &mut [u8], memo: &mut Memo) -> Result<()> {
         if out.is_empty() {
             return Ok(());
         }

@@ -4,8 +4,9 @@ use super::files::Files;
 use super::json::{list, token_id, true_entry, truthy};
 use super::merges;
 use super::post_processor::{Added, Specials};
-use super::template::Template;
+use super::template;
 use crate::error::Result;
+use crate::format::ChatTemplate;
 use crate::format::hf::{Folder, Object};
 use crate::model::{Array, Metadata, StringArray};
 use indexmap::IndexMap;
@@ -21,7 +22,7 @@ pub(super) struct SpecialVocab {
     /// Every id that some file gives for a kind, best source first.
     ids: Vec<(String, u32)>,
     add: Added,
-    template: Option<Template>,
+    template: Option<ChatTemplate>,
     lowercase: Option<bool>,
     strip_accents: Option<bool>,
 }
@@ -71,7 +72,7 @@ impl SpecialVocab {
         let (kinds, entries, add) = specials.into_parts();
         self.add = add;
         if let Some(config) = config {
-            self.template = Template::load(folder, config)?;
+            self.template = template::load(folder, config)?;
             let added = files
                 .json
                 .as_ref()
