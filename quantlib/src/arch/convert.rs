@@ -52,7 +52,10 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
         hparams.tokens = Some(token_count(folder, vocab_size)?);
     }
     let sources = tensors::sources(model);
-    let file_type = options.outtype.decide(&sources);
+    let mut file_type = options.outtype.decide(&sources);
+    if quant_method(folder) == Some("mxfp4") {
+        file_type = file_type.with_microscaled();
+    }
     let mut mapper = Mapper::new(family, class, &hparams, file_type, &sources)
         .map_err(|e| e.in_file(config()))?;
     let tensors = mapper.map().map_err(|e| e.in_file(folder.path()))?;
@@ -97,13 +100,27 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
 /// The version of ggml's block formats.
 const QUANTIZATION_VERSION: u32 = 2;
 
+/// How the weights are quantized, if they are.
+fn quant_method(folder: &Folder) -> Option<&str> {
+    let config = folder.hparams().get("quantization_config")?;
+    config.get("quant_method")?.as_str()
+}
+
 /// Refuses folders that the converter turns into something else than their class says.
 fn refuse_unconvertible(folder: &Folder, family: &Family) -> Result<()> {
-    if folder.has("hf_quant_config.json") {
-        return Err(Error::unsupported(
+    let quantized = |file: &str| {
+        Error::unsupported(
             "the weights are quantized already; convert the model they were made from",
         )
-        .in_file(folder.path().join("hf_quant_config.json")));
+        .in_file(folder.path().join(file))
+    };
+    if folder.has("hf_quant_config.json") {
+        return Err(quantized("hf_quant_config.json"));
+    }
+    let config = folder.hparams().get("quantization_config");
+    let known = quant_method(folder).is_some_and(|method| family.quantized.contains(&method));
+    if config.is_some_and(|config| !config.is_null()) && !known {
+        return Err(quantized("config.json").in_key("quantization_config"));
     }
     let name = folder.path().file_name().unwrap_or_default();
     let named = folder.config().get("_name_or_path");

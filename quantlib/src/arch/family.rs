@@ -24,6 +24,10 @@ pub(super) struct Family {
     pub(super) skip: &'static [&'static str],
     /// Ends of the names of tensors that are left out.
     pub(super) skip_ends: &'static [&'static str],
+    /// Tensors that hyper-parameters leave out.
+    pub(super) spare: &'static [Spare],
+    /// Methods of quantization (`quant_method`) whose weights can be converted.
+    pub(super) quantized: &'static [&'static str],
     /// The tensors, in groups that architectures can share.
     pub(super) tensors: &'static [&'static [Tensor]],
     /// Tensors that are calculated from hyper-parameters and go first.
@@ -32,6 +36,8 @@ pub(super) struct Family {
     pub(super) early: &'static [Param],
     /// Hyper-parameters that the keys make nothing of.
     pub(super) ignored: &'static [&'static str],
+    /// Hyper-parameters that the keys take otherwise than config.json has them.
+    pub(super) stated: &'static [(&'static str, u32)],
     /// The keys in order, in groups that architectures can share:
     /// [`SHARED_KEYS`](super::params::SHARED_KEYS) are those of almost all.
     pub(super) params: &'static [&'static [Param]],
@@ -50,10 +56,13 @@ impl Family {
         spellings: &[],
         skip: &[],
         skip_ends: &[],
+        spare: &[],
+        quantized: &[],
         tensors: &[],
         computed: &[],
         early: &[],
         ignored: &[],
+        stated: &[],
         params: &[SHARED_KEYS],
         vocab: VocabStyle::Gpt2,
     };
@@ -64,6 +73,15 @@ impl Family {
 pub(super) enum Demand {
     /// It must be there.
     Present(&'static str),
+}
+
+/// Tensors that hyper-parameters leave out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Spare {
+    /// The output matrix, where the embeddings take its place.
+    TiedHead,
+    /// Blocks behind the last: layers that predict further tokens.
+    BlocksBehind,
 }
 
 /// A change to the names of source tensors.
@@ -91,6 +109,8 @@ pub(super) struct Tensor {
     pub(super) rewrite: Rewrite,
     /// What limits the choice of its type.
     pub(super) class: TypeClass,
+    /// Whether it stands before the others, as calculated tensors do.
+    pub(super) ahead: bool,
 }
 
 /// How many source tensors of a block become one output tensor with one more dimension in front.
@@ -123,6 +143,19 @@ pub(super) enum Rewrite {
     TokenRows,
     /// One half of the rows of each matrix: two projections joined.
     HalfOfRows(Half),
+    /// Rows and columns of each matrix of a stack change places; biases stay.
+    TransposeEach,
+    /// Every second column of each matrix of a stack, as rows, and every second element of a bias:
+    /// two projections that alternate.
+    Alternate(Half),
+    /// MX's 4-bit floats, repacked to GGUF's blocks: the source tensor has the scales (its name
+    /// ends in `_scales`), the one with `_blocks` the codes. Of alternating projections one.
+    Microscaled(Option<Half>),
+    /// Of the joined up-projection of latent keys and values (`kv_b_proj`) that of the keys, with
+    /// the rows and columns of each head swapped.
+    LatentKeys,
+    /// That of the values.
+    LatentValues,
 }
 
 /// One of two.
@@ -161,6 +194,7 @@ impl Tensor {
             stack: None,
             rewrite: Rewrite::Keep,
             class: TypeClass::Matrix,
+            ahead: false,
         }
     }
 
@@ -171,6 +205,11 @@ impl Tensor {
 
     pub(super) const fn stack(mut self, stack: &'static Stack) -> Self {
         self.stack = Some(stack);
+        self
+    }
+
+    pub(super) const fn ahead(mut self) -> Self {
+        self.ahead = true;
         self
     }
 
@@ -239,6 +278,16 @@ pub(super) enum Param {
     Windows(u32),
     /// None, and an error where this hyper-parameter is set, with the reason.
     Refuse(&'static str, &'static str),
+    /// The sum of these hyper-parameters, absent ones as given here.
+    Sum(&'static str, &'static [(&'static str, Option<u32>)]),
+    /// True, where this hyper-parameter is.
+    IfTrue(&'static str, &'static str),
+    /// `leading_dense_block_count`: blocks before those with experts.
+    LeadingDense,
+    /// `expert_gating_func`: how the experts' scores become weights.
+    Gating,
+    /// `rope.scaling.yarn_log_multiplier`, as DeepSeek has it.
+    YarnLogMultiplier,
     /// `attention.key_length` and `attention.value_length`, where the length of heads is given.
     HeadLengths,
     /// `general.file_type`.

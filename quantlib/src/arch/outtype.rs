@@ -87,13 +87,24 @@ impl OutType {
                 return plain(first.unwrap_or(DType::F16)).decide(sources);
             }
             Self::Lossless => {
-                let mut types = matrix_types(sources);
+                // Integers are codes of something quantized, which no type of matrices changes.
+                let mut types = matrix_types(sources).filter(|dtype| *dtype != DType::U8);
                 let first = types.next().unwrap_or(DType::F32);
                 let all = types.all(|dtype| dtype == first);
                 return plain(if all { first } else { DType::F32 }).decide(sources);
             }
         };
         FileType { dtype, number }
+    }
+}
+
+impl FileType {
+    /// The number for a model whose experts stay in MX's 4-bit floats.
+    pub(super) fn with_microscaled(self) -> Self {
+        match self.dtype {
+            DType::F32 | DType::F16 | DType::BF16 => Self { number: 38, ..self },
+            _ => self,
+        }
     }
 }
 

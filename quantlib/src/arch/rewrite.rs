@@ -17,6 +17,27 @@ pub(super) fn rewrite(rewrite: Rewrite, source: &TensorInfo, hparams: &Hparams) 
         Rewrite::AddOne => Ok(add_one(input, source.dtype)),
         Rewrite::TokenRows => Ok(token_rows(input, &source.shape, hparams.tokens)),
         Rewrite::HalfOfRows(half) => half_of_rows(input, &source.shape, half),
+        Rewrite::TransposeEach => Ok(transpose_each(input, &source.shape)),
+        Rewrite::Alternate(half) => {
+            let picked = alternate(
+                input,
+                &source.shape,
+                source.shape.len().wrapping_sub(1),
+                half,
+            )?;
+            Ok(transpose_each(picked, &source.shape))
+        }
+        Rewrite::Microscaled(half) => microscaled(source, half),
+        Rewrite::LatentKeys => {
+            let [heads, keys, values] = latent_heads(hparams)?;
+            let joined = latent(input, &source.shape, heads, keys + values)?;
+            Ok(joined.slice(1, 0, keys).transpose([0, 2, 1]))
+        }
+        Rewrite::LatentValues => {
+            let [heads, keys, values] = latent_heads(hparams)?;
+            let joined = latent(input, &source.shape, heads, keys + values)?;
+            Ok(joined.slice(1, keys, values))
+        }
     }
 }
 
@@ -129,3 +150,67 @@ fn ungroup_heads(input: Expr, shape: &[usize], hparams: &Hparams) -> Result<Expr
 
 /// More groups of heads than any model has.
 const MAX_GROUPS: usize = 1 << 12;
+
+/// Swaps rows and columns of each matrix of a stack.
+fn transpose_each(input: Expr, shape: &[usize]) -> Expr {
+    match shape {
+        [_, _, _] => input.transpose([0, 2, 1]),
+        _ => input,
+    }
+}
+
+/// Every second index of a dimension.
+fn alternate(input: Expr, shape: &[usize], axis: usize, half: Half) -> Result<Expr> {
+    let len = shape.get(axis).copied().unwrap_or(0);
+    if !len.is_multiple_of(2) {
+        return Err(Error::malformed(format!(
+            "its shape {shape:?} holds no two projections that alternate"
+        )));
+    }
+    let start = match half {
+        Half::First => 0,
+        Half::Second => 1,
+    };
+    Ok(Expr::Slice {
+        of: Box::new(input),
+        axis,
+        start,
+        step: 2,
+        len: len / 2,
+    })
+}
+
+/// GGUF's blocks of the codes beside these scales.
+fn microscaled(scales: &TensorInfo, half: Option<Half>) -> Result<Expr> {
+    let stem = scales.name.strip_suffix("_scales").unwrap_or(&scales.name);
+    let codes = Expr::input(format!("{stem}_blocks"));
+    let part = |input: Expr| match half {
+        None => Ok(input),
+        Some(half) => alternate(input, &scales.shape, 1, half),
+    };
+    Ok(Expr::Mxfp4 {
+        codes: Box::new(part(codes)?),
+        scales: Box::new(part(Expr::input(&scales.name))?),
+    })
+}
+
+/// Heads, and a head's rows for keys and for values.
+fn latent_heads(hparams: &Hparams) -> Result<[usize; 3]> {
+    Ok([
+        hparams.need_uint(&["num_key_value_heads"])? as usize,
+        hparams.need_uint(&["qk_nope_head_dim"])? as usize,
+        hparams.need_uint(&["v_head_dim"])? as usize,
+    ])
+}
+
+/// A joined up-projection, as a matrix for each head.
+fn latent(input: Expr, shape: &[usize], heads: usize, rows: usize) -> Result<Expr> {
+    match *shape {
+        [all, cols] if heads.checked_mul(rows) == Some(all) => {
+            Ok(input.reshape([heads, rows, cols]))
+        }
+        _ => Err(Error::malformed(format!(
+            "its shape {shape:?} is not that of {heads} heads of {rows} rows"
+        ))),
+    }
+}

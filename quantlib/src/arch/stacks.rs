@@ -54,6 +54,11 @@ impl Place {
     }
 }
 
+/// The first part of a name that is a number.
+pub(super) fn first_number(name: &str) -> Option<u32> {
+    name.split('.').find_map(number)
+}
+
 fn number(part: &str) -> Option<u32> {
     let digits = part.bytes().all(|b| b.is_ascii_digit());
     part.parse().ok().filter(|_| digits)

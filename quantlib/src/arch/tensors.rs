@@ -1,13 +1,13 @@
 //! Tensors: which there are, what they are called, how they are stored.
 
-use super::family::{Computed, Family, Spelling, Tensor, TypeClass};
+use super::family::{Computed, Family, Spare, Spelling, Tensor, TypeClass};
 use super::hparams::Hparams;
 use super::long_rope::LongRope;
 use super::outtype::FileType;
 use super::params::BLOCKS;
 use super::rewrite::rewrite;
 use super::rope_factors;
-use super::stacks::{Place, Stacks};
+use super::stacks::{Place, Stacks, first_number};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::model::{Expr, Model, OutputTensor, TensorInfo};
@@ -36,6 +36,9 @@ const SKIPPED_ENDS: &[&str] = &[
     ".attention.bias",
     ".rotary_emb.inv_freq",
 ];
+
+/// An output tensor and its description.
+type Made = (&'static Tensor, OutputTensor);
 
 /// Turns a model's tensors into those of the GGUF file.
 pub(super) struct Mapper<'m> {
@@ -86,11 +89,18 @@ impl<'m> Mapper<'m> {
             outputs.extend(self.computed(*computed)?);
         }
         let mut stacks = Stacks::new(self.family, self.hparams);
+        let mut others = Vec::new();
         for source in self.sources {
             let made = self.one(source, &mut stacks);
-            outputs.extend(made.map_err(|e| e.in_tensor(&source.name))?);
+            for (tensor, output) in made.map_err(|e| e.in_tensor(&source.name))? {
+                match tensor.ahead {
+                    true => outputs.push(output),
+                    false => others.push(output),
+                }
+            }
         }
         stacks.finish()?;
+        outputs.append(&mut others);
         let mut names = HashSet::new();
         match outputs.iter().find(|output| !names.insert(&output.name)) {
             None => Ok(outputs),
@@ -131,7 +141,7 @@ impl<'m> Mapper<'m> {
 
     /// What one source tensor becomes: none if it is left out or waits for others, several if it
     /// is split or the last of a stack.
-    fn one(&mut self, source: &'m TensorInfo, stacks: &mut Stacks) -> Result<Vec<OutputTensor>> {
+    fn one(&mut self, source: &'m TensorInfo, stacks: &mut Stacks) -> Result<Vec<Made>> {
         let respelled = self.respell(&source.name);
         if self.skips(&source.name, &respelled) {
             return Ok(Vec::new());
@@ -146,12 +156,12 @@ impl<'m> Mapper<'m> {
         for tensor in &self.by_name[place.hf.as_str()].clone() {
             let expr = rewrite(tensor.rewrite, source, self.hparams)?;
             let Some(stack) = tensor.stack else {
-                outputs.push(self.output(tensor, &place, expr)?);
+                outputs.push((*tensor, self.output(tensor, &place, expr)?));
                 continue;
             };
             let lookup = |name: &str| self.by_source.get(name).copied();
             for (tensor, whole) in stacks.add(stack, tensor, &place, expr, &lookup)? {
-                outputs.push(self.output(tensor, &place, whole)?);
+                outputs.push((tensor, self.output(tensor, &place, whole)?));
             }
         }
         Ok(outputs)
@@ -160,15 +170,18 @@ impl<'m> Mapper<'m> {
     /// The output tensor of an expression.
     fn output(&mut self, tensor: &Tensor, place: &Place, source: Expr) -> Result<OutputTensor> {
         let typed = source.infer(&|name| self.by_source.get(name).copied())?;
-        if !typed.dtype.is_plain_float() {
-            return Err(Error::unsupported(format!(
-                "is stored as {}; only f32, f16 and bf16 weights can be converted",
-                typed.dtype
-            )));
-        }
         let name = place.output_name(tensor);
+        let dtype = match typed.dtype {
+            plain if plain.is_plain_float() => self.choose_type(tensor, &name, &typed.shape),
+            blocks if blocks.is_quantized() => blocks,
+            other => {
+                return Err(Error::unsupported(format!(
+                    "is stored as {other}; only f32, f16 and bf16 weights can be converted"
+                )));
+            }
+        };
         Ok(OutputTensor {
-            encoding: Encoding::Block(self.choose_type(tensor, &name, &typed.shape)),
+            encoding: Encoding::Block(dtype),
             name,
             shape: typed.shape,
             source,
@@ -180,7 +193,19 @@ impl<'m> Mapper<'m> {
     fn skips(&self, name: &str, respelled: &str) -> bool {
         let mut ends = SKIPPED_ENDS.iter().chain(self.family.skip_ends);
         let mut starts = self.family.skip.iter();
-        ends.any(|end| name.ends_with(end)) || starts.any(|start| respelled.starts_with(start))
+        let mut spare = self.family.spare.iter();
+        ends.any(|end| name.ends_with(end))
+            || starts.any(|start| respelled.starts_with(start))
+            || spare.any(|spare| self.spares(*spare, respelled))
+    }
+
+    fn spares(&self, spare: Spare, name: &str) -> bool {
+        match spare {
+            Spare::TiedHead => {
+                name == "lm_head.weight" && self.hparams.truth(&["tie_word_embeddings"])
+            }
+            Spare::BlocksBehind => first_number(name).is_some_and(|block| block >= self.blocks),
+        }
     }
 
     /// A source name in the spelling of the description.

@@ -74,6 +74,14 @@ pub enum Expr {
         /// What is added to each, in this order.
         products: Vec<Product>,
     },
+    /// 4-bit floats of the OCP microscaling format whose codes and scales are apart, as `mxfp4`
+    /// blocks of 32 elements: the same values, in other places.
+    Mxfp4 {
+        /// Bytes of two codes each, the first in the lower half: `[..., blocks, 16]` of `u8`.
+        codes: Box<Expr>,
+        /// Biased exponents: `[..., blocks]` of `u8`.
+        scales: Box<Expr>,
+    },
     /// Values computed when the plan was made, such as rope factors; f32, row-major.
     Values {
         /// The shape.
@@ -226,6 +234,9 @@ impl Expr {
                 })
             }
             Self::AddProducts { of, products } => infer_products(of, products, lookup),
+            Self::Mxfp4 { codes, scales } => {
+                infer_mxfp4(codes.infer(lookup)?, scales.infer(lookup)?)
+            }
             Self::Values { shape, data } => {
                 if product(shape) != Some(data.len()) {
                     return Err(misfit(format!("{} values for {shape:?}", data.len())));
@@ -265,6 +276,10 @@ impl Expr {
                     product.left.visit_inputs(visit);
                     product.right.visit_inputs(visit);
                 }
+            }
+            Self::Mxfp4 { codes, scales } => {
+                codes.visit_inputs(visit);
+                scales.visit_inputs(visit);
             }
             Self::Values { .. } => {}
         }
@@ -322,6 +337,10 @@ impl Expr {
                     products: replaced.collect(),
                 }
             }
+            Self::Mxfp4 { codes, scales } => Self::Mxfp4 {
+                codes: inner(codes),
+                scales: inner(scales),
+            },
             Self::Values { .. } => self.clone(),
         }
     }
@@ -372,6 +391,29 @@ fn infer_slice(mut from: Typed, axis: usize, [start, step, len]: [usize; 3]) -> 
         ))),
     }
 }
+
+fn infer_mxfp4(codes: Typed, mut scales: Typed) -> Result<Typed> {
+    let bytes = codes.dtype == DType::U8 && scales.dtype == DType::U8;
+    let fits = codes.shape.split_last() == Some((&MXFP4_BYTES, &scales.shape[..]));
+    let last = scales.shape.last_mut().filter(|_| bytes && fits);
+    let elements = last.and_then(|blocks| {
+        *blocks = blocks.checked_mul(DType::Mxfp4.block_len())?;
+        Some(())
+    });
+    elements.ok_or_else(|| {
+        misfit(format!(
+            "{} {:?} are no codes in blocks of 32 for the scales {} {:?}",
+            codes.dtype, codes.shape, scales.dtype, scales.shape
+        ))
+    })?;
+    Ok(Typed {
+        dtype: DType::Mxfp4,
+        ..scales
+    })
+}
+
+/// Bytes of the codes of a block.
+const MXFP4_BYTES: usize = 16;
 
 fn infer_concat<'m>(
     parts: &[Expr],

@@ -5,10 +5,11 @@ pre-tokenizer to name where the vocabulary is too small to be recognized. Only t
 the same bytes come out everywhere: the conversions of these folders have golden hashes.
 """
 
-from . import bert, falcon, gemma, gpt2, granite, llama, moe, olmo, phi, qwen, smollm, stablelm, starcoder
+from . import (
+    bert, deepseek, falcon, gemma, gpt2, gpt_oss, granite, llama, moe, olmo, phi, qwen, smollm, stablelm, starcoder,
+)
 
-GROUPS = {
-    "bert": bert.MODELS, "falcon": falcon.MODELS, "gemma": gemma.MODELS, "gpt2": gpt2.MODELS, "granite": granite.MODELS,
-    "llama": llama.MODELS, "moe": moe.MODELS, "olmo": olmo.MODELS, "phi": phi.MODELS, "qwen": qwen.MODELS,
-    "smollm": smollm.MODELS, "stablelm": stablelm.MODELS, "starcoder": starcoder.MODELS,
-}
+MODULES = [
+    bert, deepseek, falcon, gemma, gpt2, gpt_oss, granite, llama, moe, olmo, phi, qwen, smollm, stablelm, starcoder,
+]
+GROUPS = {module.__name__.rpartition(".")[2]: module.MODELS for module in MODULES}

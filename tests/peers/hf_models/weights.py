@@ -11,6 +11,9 @@ TYPES = {
     "F16": (2, 0x8FFF, 0x2000),
     "BF16": (2, 0x81FF, 0x3C00),
     "I64": (8, 0xFF, 0),
+    "U8": (1, 0xFF, 0),
+    # Biased exponents of the scales of 4-bit floats: 2^-11 to 2^-8.
+    "U8:exponent": (1, 0x07, 0x74),
 }
 # f32 from 2^-23 to 2^-8: the normal numbers, subnormals and zeros of f16.
 WIDE = (4, 0x87FFFFFF, 0x34000000)
@@ -32,7 +35,7 @@ def write_safetensors(path, tensors, wide=False):
     offset = 0
     for name, (dtype, shape) in tensors.items():
         data.append(tensor_bytes(f"{path.parent.name}/{name}", dtype, shape, wide))
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(data[-1])]}
+        header[name] = {"dtype": dtype.split(":")[0], "shape": shape, "data_offsets": [offset, offset + len(data[-1])]}
         offset += len(data[-1])
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

@@ -1,9 +1,11 @@
 //! The architectures, one description each, and their configurations.
 
 mod bert;
+mod deepseek;
 mod falcon;
 mod gemma;
 mod gpt2;
+mod gpt_oss;
 mod granite;
 mod llama;
 mod olmo;
@@ -26,6 +28,9 @@ pub(super) const ALL: &[&Family] = &[
     &qwen::QWEN3,
     &qwen::QWEN2_MOE,
     &qwen::QWEN3_MOE,
+    &deepseek::DEEPSEEK,
+    &deepseek::DEEPSEEK2,
+    &gpt_oss::GPT_OSS,
     &bert::BERT,
     &granite::GRANITE,
     &smollm::SMOLLM3,
@@ -49,6 +54,9 @@ pub(super) const CONFIGS: &[&ConfigClass] = &[
     &qwen::QWEN3_CONFIG,
     &qwen::QWEN2_MOE_CONFIG,
     &qwen::QWEN3_MOE_CONFIG,
+    &deepseek::DEEPSEEK2_CONFIG,
+    &deepseek::DEEPSEEK3_CONFIG,
+    &gpt_oss::GPT_OSS_CONFIG,
     &bert::BERT_CONFIG,
     &granite::GRANITE_CONFIG,
     &smollm::SMOLLM3_CONFIG,

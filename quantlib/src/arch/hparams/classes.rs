@@ -66,6 +66,10 @@ pub(in crate::arch) enum Rule {
     FullEveryPattern(u64),
     /// A window that looks both ways is made even.
     EvenWindow,
+    /// The part of a head that rope turns counts as the whole.
+    RopeHead,
+    /// Where there are no rope parameters, gpt-oss's yarn scaling.
+    YarnByDefault,
 }
 
 /// Name, accepted types and default of a field.
@@ -83,8 +87,10 @@ pub(in crate::arch) enum Fallback {
     Same(&'static str),
     /// False.
     No,
+    /// True.
+    Yes,
 }
-pub(in crate::arch) use Fallback::{Float, Int, No, Null, Same, Unseen};
+pub(in crate::arch) use Fallback::{Float, Int, No, Null, Same, Unseen, Yes};
 
 // The types a field accepts, as bits.
 pub(in crate::arch) const INT: u8 = 1;
@@ -176,6 +182,7 @@ impl ConfigClass {
                 (None, Float(x)) => set(&mut values, name, json!(x)),
                 (None, Null) => set(&mut values, name, Value::Null),
                 (None, No) => set(&mut values, name, json!(false)),
+                (None, Yes) => set(&mut values, name, json!(true)),
             }
         }
         self.fill_heads(&mut values)?;
@@ -247,6 +254,21 @@ impl Rule {
                 if both_ways == Some(&Value::Bool(true)) {
                     let window = number("sliding_window")?;
                     set(values, "sliding_window", json!(window.div_euclid(2) * 2));
+                }
+                Some(())
+            }
+            Self::RopeHead => {
+                let turned = number("qk_rope_head_dim")?;
+                set(values, "head_dim", json!(turned));
+                Some(())
+            }
+            Self::YarnByDefault => {
+                if values.get("rope_parameters").is_none_or(Value::is_null) {
+                    let yarn = json!({
+                        "rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0,
+                        "original_max_position_embeddings": 4096,
+                    });
+                    set(values, "rope_parameters", yarn);
                 }
                 Some(())
             }

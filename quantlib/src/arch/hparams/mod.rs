@@ -61,6 +61,15 @@ impl Hparams {
         self
     }
 
+    /// With some of them as an architecture has them.
+    pub(super) fn with(mut self, stated: &[(&str, u32)]) -> Self {
+        let stated = stated
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).into()));
+        self.values.extend(stated);
+        self
+    }
+
     /// The rope parameters in today's spelling, those of all kinds of layers.
     pub(super) fn all_rope(&self) -> &Object {
         &self.rope
@@ -84,6 +93,18 @@ impl Hparams {
         found
             .map(|(name, value)| uint(value).map_err(|e| e.in_key(name)))
             .transpose()
+    }
+
+    /// Whether the first of these that is there is true, as Python sees it.
+    pub(super) fn truth(&self, names: &[&'static str]) -> bool {
+        self.find(names).is_some_and(|(_, value)| match value {
+            Value::Null => false,
+            Value::Bool(value) => *value,
+            Value::Number(number) => number.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(map) => !map.is_empty(),
+        })
     }
 
     /// [`uint`](Self::uint) for what must be there.
@@ -180,12 +201,6 @@ fn no_heads() -> Error {
 /// Refuses what the converter treats otherwise than by hyper-parameters.
 fn refuse_special(config: &Object) -> Result<()> {
     let set = |key: &str| config.get(key).is_some_and(|value| !value.is_null());
-    if set("quantization_config") {
-        return Err(Error::unsupported(
-            "the weights are quantized already; convert the model they were made from",
-        )
-        .in_key("quantization_config"));
-    }
     if set("text_config") {
         return Err(Error::unsupported(
             "is a composite model, of which nothing here knows the parts",
@@ -294,11 +309,7 @@ mod tests {
 
     #[test]
     fn what_needs_more_than_hyper_parameters_is_refused() {
-        for config in [
-            json!({"quantization_config": {"quant_method": "gptq"}}),
-            json!({"text_config": {}}),
-            json!({"draft_vocab_size": 9}),
-        ] {
+        for config in [json!({"text_config": {}}), json!({"draft_vocab_size": 9})] {
             let error = Hparams::new(&object(config)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
         }

@@ -1,5 +1,6 @@
 //! Hyper-parameters as GGUF keys, in the converter's order.
 
+mod experts;
 mod pooling;
 mod rope;
 mod windows;
@@ -67,6 +68,7 @@ pub(super) const SHARED_KEYS: &[Param] = &[
     ),
     Param::Uint("expert_group_count", &["n_group"]),
     Param::Uint("expert_group_used_count", &["topk_group"]),
+    Param::Gating,
     Param::HeadLengths,
     Param::FileType,
 ];
@@ -86,7 +88,7 @@ pub(super) fn write(
     hparams: &Hparams,
     file_type: u32,
 ) -> Result<()> {
-    let hparams = hparams.clone().without(family.ignored);
+    let hparams = hparams.clone().without(family.ignored).with(family.stated);
     let mut writer = Writer {
         keys,
         arch: family.gguf,
@@ -195,6 +197,14 @@ impl Writer<'_> {
                 self.keys.set("general.file_type", self.file_type);
                 Ok(())
             }
+            Param::Sum(key, terms) => self.sum(key, terms),
+            Param::IfTrue(key, name) => match self.hparams.truth(&[name]) {
+                true => self.put(key, true),
+                false => Ok(()),
+            },
+            Param::LeadingDense => self.leading_dense(),
+            Param::Gating => self.gating(),
+            Param::YarnLogMultiplier => self.yarn_log_multiplier(),
             Param::Pooling => self.pooling(),
             Param::Labels => self.labels(),
         }

@@ -5,6 +5,7 @@
 //! over it in chunks.
 
 mod gather;
+mod microscaled;
 mod picks;
 
 use crate::block;
@@ -56,6 +57,10 @@ enum Op<'m> {
         value: f32,
     },
     AddProducts(Products<'m>),
+    Mxfp4 {
+        codes: Box<Source<'m>>,
+        scales: Box<Source<'m>>,
+    },
     Values(&'m [f32]),
 }
 
@@ -123,6 +128,10 @@ impl<'m> Source<'m> {
             Expr::AddProducts { of, products } => {
                 Op::AddProducts(Products::new(inner(of)?, products, model)?)
             }
+            Expr::Mxfp4 { codes, scales } => Op::Mxfp4 {
+                codes: inner(codes)?,
+                scales: inner(scales)?,
+            },
             Expr::Values { data, .. } => Op::Values(data),
         };
         Ok(Self {
@@ -145,7 +154,8 @@ impl<'m> Source<'m> {
     /// How the first input is stored, before any calculation.
     pub(crate) fn stored_dtype(&self) -> DType {
         match &self.op {
-            Op::Input { .. } | Op::Values(_) => self.dtype,
+            // Blocks are what the bytes are stored as, though in two places.
+            Op::Input { .. } | Op::Values(_) | Op::Mxfp4 { .. } => self.dtype,
             Op::Concat(parts) => parts.first().map_or(self.dtype, Self::stored_dtype),
             Op::Cast(of)
             | Op::From { of, .. }
@@ -169,6 +179,7 @@ impl<'m> Source<'m> {
             }
             Op::Concat(parts) => parts.iter().map(Self::scratch_bytes).max().unwrap_or(0),
             Op::AddProducts(products) => products.scratch_bytes(),
+            Op::Mxfp4 { codes, scales } => own + codes.scratch_bytes().max(scales.scratch_bytes()),
         }
     }
 
@@ -191,6 +202,7 @@ impl<'m> Source<'m> {
             Op::Cast(of) => self.calculate(of, start, out, memo, |x| x),
             Op::Add { of, value } => self.calculate(of, start, out, memo, |x| x + value),
             Op::AddProducts(products) => products.read(start, out, memo),
+            Op::Mxfp4 { codes, scales } => microscaled::read(codes, scales, start, out, memo),
             Op::Values(values) => {
                 let values = &values[start..][..out.len() / size_of::<f32>()];
                 for (bytes, value) in out.chunks_exact_mut(size_of::<f32>()).zip(values) {

@@ -1,0 +1,58 @@
+//! MX's 4-bit floats repacked: the codes of neighbours share a byte in the files, those of
+//! elements 16 apart in GGUF's blocks, which begin with their scale.
+
+use super::{CHUNK, Source};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::job::products::Memo;
+
+/// Bytes of the codes of a block.
+const CODES: usize = 16;
+
+/// Fills `out` with whole blocks, the first of them that of element `start`.
+pub(super) fn read(
+    codes: &Source<'_>,
+    scales: &Source<'_>,
+    start: usize,
+    out: &mut [u8],
+    memo: &mut Memo,
+) -> Result<()> {
+    const BLOCKS: usize = CHUNK / CODES;
+    let (mut code_bytes, mut scale_bytes) = ([0; CHUNK], [0; BLOCKS]);
+    let (len, size) = (DType::Mxfp4.block_len(), DType::Mxfp4.block_bytes());
+    for (i, out) in out.chunks_mut(BLOCKS * size).enumerate() {
+        let (first, count) = (start / len + i * BLOCKS, out.len() / size);
+        let (code_bytes, scale_bytes) =
+            (&mut code_bytes[..count * CODES], &mut scale_bytes[..count]);
+        codes.read(first * CODES, code_bytes, memo)?;
+        scales.read(first, scale_bytes, memo)?;
+        let blocks = code_bytes.as_chunks::<CODES>().0.iter().zip(scale_bytes);
+        for (out, (codes, scale)) in out.chunks_exact_mut(size).zip(blocks) {
+            out[0] = *scale;
+            out[1..].copy_from_slice(&interleave(codes));
+        }
+    }
+    Ok(())
+}
+
+/// Codes in pairs of neighbours, as pairs of elements 16 apart.
+fn interleave(codes: &[u8; CODES]) -> [u8; CODES] {
+    let code = |element: usize| codes[element / 2] >> (element % 2 * 4) & 0xF;
+    std::array::from_fn(|i| code(i) | code(i + CODES) << 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::interleave;
+
+    #[test]
+    fn every_code_finds_its_place() {
+        let element = |codes: &[u8; 16], i: usize| codes[i / 2] >> (i % 2 * 4) & 0xF;
+        let packed: [u8; 16] = std::array::from_fn(|i| (i * 37 + 11) as u8);
+        let blocks = interleave(&packed);
+        for i in 0..16 {
+            assert_eq!(blocks[i] & 0xF, element(&packed, i));
+            assert_eq!(blocks[i] >> 4, element(&packed, i + 16));
+        }
+    }
+}
