@@ -10,7 +10,7 @@ use super::outtype::OutType;
 use super::tensors::{self, Mapper};
 use super::{general, params};
 use crate::error::{Error, Result};
-use crate::format::hf::{Folder, VocabOptions, token_count, vocab};
+use crate::format::hf::{Folder, VocabOptions, VocabStyle, token_count, vocab};
 use crate::model::{Edit, Model, Plan};
 
 /// What may be chosen about a conversion.
@@ -43,8 +43,11 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
     let class = folder.architecture()?;
     let family = Family::of(class, families::ALL).map_err(|e| e.in_file(config()))?;
     let mut hparams = Hparams::load(folder)?;
+    let family = family.variant(&hparams);
+    let unigram = is_unigram(folder, family)?;
     hparams
         .meet(family.demands)
+        .and_then(|()| hparams.adjust(family.adjust, unigram))
         .map_err(|e| e.in_file(config()))?;
     refuse_unconvertible(folder, family)?;
     if family.cuts_tokens() {
@@ -95,6 +98,16 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
         ..Plan::default()
     };
     lora::merge(plan, model, &options.loras)
+}
+
+/// Whether a family that leaves the kind of its vocabulary open has XLM-RoBERTa's.
+fn is_unigram(folder: &Folder, family: &Family) -> Result<bool> {
+    if family.vocab != VocabStyle::UnigramOrBert {
+        return Ok(false);
+    }
+    let tokenizer = folder.object("tokenizer.json")?.unwrap_or_default();
+    let model = tokenizer.get("model").and_then(|model| model.get("type"));
+    Ok(model.is_some_and(|kind| kind == "Unigram"))
 }
 
 /// The version of ggml's block formats.

@@ -1,5 +1,6 @@
 //! The vocabulary in which architectures are described.
 
+use super::hparams::Hparams;
 use super::params::SHARED_KEYS;
 use crate::error::{Error, Result};
 use crate::format::hf::VocabStyle;
@@ -18,6 +19,10 @@ pub(super) struct Family {
     pub(super) rerankers: &'static [&'static str],
     /// What config.json must say.
     pub(super) demands: &'static [Demand],
+    /// Descriptions that hold instead where one of these hyper-parameters is true.
+    pub(super) variants: &'static [(&'static str, &'static Family)],
+    /// Hyper-parameters that count otherwise than config.json has them.
+    pub(super) adjust: &'static [Adjust],
     /// Other spellings of source names.
     pub(super) spellings: &'static [Spelling],
     /// Starts of the (respelled) names of tensors that are left out.
@@ -53,6 +58,8 @@ impl Family {
         gguf: "",
         rerankers: &[],
         demands: &[],
+        variants: &[],
+        adjust: &[],
         spellings: &[],
         skip: &[],
         skip_ends: &[],
@@ -73,6 +80,30 @@ impl Family {
 pub(super) enum Demand {
     /// It must be there.
     Present(&'static str),
+    /// It must be there and be this.
+    Is(&'static str, Given),
+    /// It must be absent, or false in Python's sense.
+    Without(&'static str),
+}
+
+/// The value of a hyper-parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Given {
+    Null,
+    Flag(bool),
+    Number(f64),
+    Text(&'static str),
+}
+
+/// A change to hyper-parameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Adjust {
+    /// The positions up to that of padding are never used: they do not count.
+    PositionsAfterPadding,
+    /// The same, where the vocabulary is XLM-RoBERTa's.
+    PositionsAfterPaddingOfUnigram,
+    /// Nomic's models claim more positions than they were trained for.
+    NomicPositions,
 }
 
 /// Tensors that hyper-parameters leave out.
@@ -91,6 +122,9 @@ pub(super) enum Spelling {
     Prefix(&'static str),
     /// An end that is written otherwise.
     Suffix(&'static str, &'static str),
+    /// The start of a whole name that is written otherwise where the classes of a classifier have
+    /// labels of their own.
+    Labelled(&'static str, &'static str),
 }
 
 /// A tensor of the architecture: two names without `.weight` or `.bias`, where `{}` stands for
@@ -156,6 +190,12 @@ pub(super) enum Rewrite {
     LatentKeys,
     /// That of the values.
     LatentValues,
+    /// Position embeddings without those up to that of padding.
+    AfterPadding,
+    /// Rows of all experts one after the other become a matrix for each.
+    PartExperts,
+    /// The same, and rows and columns of each matrix change places.
+    PartExpertsTransposed,
 }
 
 /// One of two.
@@ -255,6 +295,8 @@ pub(super) enum Param {
     Flag(&'static str, bool),
     /// An integer of the architecture itself.
     Number(&'static str, u32),
+    /// A float of the architecture itself.
+    Real(&'static str, f32),
     /// A text of the architecture itself.
     Text(&'static str, &'static str),
     /// `attention.causal`, where config.json says that attention looks both ways.
@@ -314,11 +356,18 @@ impl Family {
         tensors.any(|tensor| tensor.rewrite == Rewrite::TokenRows)
     }
 
+    /// The description that holds for a model: this one or another of the class.
+    pub(super) fn variant(&'static self, hparams: &Hparams) -> &'static Family {
+        let mut variants = self.variants.iter();
+        let holds = variants.find(|(name, _)| hparams.is_true(name));
+        holds.map_or(self, |(_, variant)| variant)
+    }
+
     /// The family of a model class.
     ///
     /// # Errors
     /// `unsupported`, with the known classes and the closest.
-    pub(super) fn of<'f>(class: &str, families: &[&'f Family]) -> Result<&'f Family> {
+    pub(super) fn of(class: &str, families: &[&'static Family]) -> Result<&'static Family> {
         let known = |family: &&&Family| family.classes.contains(&class);
         families.iter().find(known).copied().ok_or_else(|| {
             let classes = families.iter().flat_map(|family| family.classes);
@@ -356,7 +405,7 @@ mod tests {
 
     #[test]
     fn an_unknown_class_names_the_closest() {
-        let error = Family::of("Qwen4ForCausalLM", families::ALL).unwrap_err();
+        let error = Family::of("Qwen35ForCausalLM", families::ALL).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let text = error.to_string();
         assert!(text.contains("closest is Qwen3ForCausalLM"), "{text}");

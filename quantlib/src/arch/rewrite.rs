@@ -2,6 +2,7 @@
 
 use super::family::{Half, Heads, Rewrite};
 use super::hparams::Hparams;
+use super::params::EXPERTS;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::model::{Expr, TensorInfo};
@@ -38,6 +39,9 @@ pub(super) fn rewrite(rewrite: Rewrite, source: &TensorInfo, hparams: &Hparams) 
             let joined = latent(input, &source.shape, heads, keys + values)?;
             Ok(joined.slice(1, keys, values))
         }
+        Rewrite::AfterPadding => after_padding(input, &source.shape, hparams),
+        Rewrite::PartExperts => part_experts(input, hparams),
+        Rewrite::PartExpertsTransposed => Ok(part_experts(input, hparams)?.transpose([0, 2, 1])),
     }
 }
 
@@ -57,6 +61,28 @@ fn token_rows(input: Expr, shape: &[usize], tokens: Option<usize>) -> Expr {
         (Some(&rows), Some(len)) if len < rows => input.slice(0, 0, len),
         _ => input,
     }
+}
+
+/// The rows after that of padding.
+fn after_padding(input: Expr, shape: &[usize], hparams: &Hparams) -> Result<Expr> {
+    let rows = shape.first().copied().unwrap_or(0);
+    Ok(match hparams.padding_positions()? {
+        None => input,
+        Some(after) => {
+            let after = rows.min(after as usize);
+            input.slice(0, after, rows - after)
+        }
+    })
+}
+
+/// A matrix for each expert of what has the rows of all.
+fn part_experts(input: Expr, hparams: &Hparams) -> Result<Expr> {
+    let experts = hparams.need_uint(EXPERTS)?;
+    let (rows, cols) = (
+        hparams.need_uint(&["n_inner"])?,
+        hparams.need_uint(&["n_embd"])?,
+    );
+    Ok(input.reshape([experts, rows, cols].map(|n| n as usize)))
 }
 
 /// The number of heads.

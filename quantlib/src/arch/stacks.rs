@@ -23,9 +23,7 @@ pub(super) struct Place {
 impl Place {
     /// `None` for a name with another end or with fewer numbers than are to be taken out.
     pub(super) fn new(name: &str, numbers: usize) -> Option<Self> {
-        let (stem, suffix) = [".weight", ".bias"]
-            .into_iter()
-            .find_map(|suffix| Some((name.strip_suffix(suffix)?, suffix)))?;
+        let (stem, suffix) = split_suffix(name)?;
         let mut found = Vec::with_capacity(numbers);
         let parts: Vec<_> = stem
             .split('.')
@@ -57,6 +55,12 @@ impl Place {
 /// The first part of a name that is a number.
 pub(super) fn first_number(name: &str) -> Option<u32> {
     name.split('.').find_map(number)
+}
+
+/// A name without its end, and the end.
+pub(super) fn split_suffix(name: &str) -> Option<(&str, &'static str)> {
+    let mut suffixes = [".weight", ".bias"].into_iter();
+    suffixes.find_map(|suffix| Some((name.strip_suffix(suffix)?, suffix)))
 }
 
 fn number(part: &str) -> Option<u32> {

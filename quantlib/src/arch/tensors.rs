@@ -7,7 +7,7 @@ use super::outtype::FileType;
 use super::params::BLOCKS;
 use super::rewrite::rewrite;
 use super::rope_factors;
-use super::stacks::{Place, Stacks, first_number};
+use super::stacks::{Place, Stacks, first_number, split_suffix};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::model::{Expr, Model, OutputTensor, TensorInfo};
@@ -45,6 +45,8 @@ pub(super) struct Mapper<'m> {
     family: &'m Family,
     /// What the class's tensor names lack in front.
     prefix: &'static str,
+    /// Whether the classes of a classifier have labels of their own.
+    labelled: bool,
     by_name: HashMap<&'static str, Vec<&'static Tensor>>,
     blocks: u32,
     hparams: &'m Hparams,
@@ -72,6 +74,7 @@ impl<'m> Mapper<'m> {
         Ok(Self {
             family,
             prefix: bare.map_or("", |(_, prefix)| prefix),
+            labelled: hparams.labels()?.is_some(),
             by_name,
             blocks: hparams.need_uint(BLOCKS)?,
             hparams,
@@ -217,6 +220,12 @@ impl<'m> Mapper<'m> {
                 Spelling::Suffix(old, new) => {
                     name.strip_suffix(old).map(|stem| format!("{stem}{new}"))
                 }
+                Spelling::Labelled(stem, new) => match split_suffix(&name) {
+                    Some((start, suffix)) if self.labelled && start == *stem => {
+                        Some(format!("{new}{suffix}"))
+                    }
+                    _ => None,
+                },
             };
             name = respelled.unwrap_or(name);
         }

@@ -66,7 +66,84 @@ def bert_masked(folder):
     write_weights(folder, tensors)
 
 
+def bert_reranker(folder):
+    """A classifier with one label, which transformers did not make up."""
+    config = {**BERT, "architectures": ["BertForSequenceClassification"], "vocab_size": wordpiece_vocab(folder),
+              "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "sbert_ce_default_activation_function": "Identity"}
+    write_json(folder / "config.json", config)
+    tensors = bert_tensors(config, "F32", prefix="bert.")
+    tensors["classifier.weight"] = ("F32", [1, 48])
+    tensors["classifier.bias"] = ("F32", [1])
+    write_weights(folder, tensors)
+
+
+def bert_classifier(folder):
+    """A classifier with made-up labels, and pooling named for it."""
+    config = {**BERT, "architectures": ["BertForSequenceClassification"], "vocab_size": wordpiece_vocab(folder),
+              "classifier_pooling": "mean"}
+    write_json(folder / "config.json", config)
+    tensors = bert_tensors(config, "F16", prefix="bert.")
+    tensors["classifier.weight"] = ("F16", [2, 48])
+    tensors["classifier.bias"] = ("F16", [2])
+    write_weights(folder, tensors)
+
+
+DISTILBERT = {
+    "architectures": ["DistilBertModel"], "model_type": "distilbert", "dim": 48, "hidden_dim": 96, "n_layers": 2,
+    "n_heads": 4, "max_position_embeddings": 64, "activation": "gelu", "sinusoidal_pos_embds": False, "tie_weights_": True,
+}
+
+
+def distilbert_tensors(config, dtype, prefix=""):
+    width, inner = config["dim"], config["hidden_dim"]
+    tensors = {
+        "embeddings.word_embeddings.weight": [config["vocab_size"], width],
+        "embeddings.position_embeddings.weight": [config["max_position_embeddings"], width],
+        "embeddings.LayerNorm.weight": [width],
+        "embeddings.LayerNorm.bias": [width],
+    }
+    linear = {"attention.q_lin": (width, width), "attention.k_lin": (width, width), "attention.v_lin": (width, width),
+              "attention.out_lin": (width, width), "ffn.lin1": (inner, width), "ffn.lin2": (width, inner)}
+    for layer in range(config["n_layers"]):
+        block = f"transformer.layer.{layer}."
+        for name, shape in linear.items():
+            tensors[f"{block}{name}.weight"] = list(shape)
+            tensors[f"{block}{name}.bias"] = [shape[0]]
+        for norm in ("sa_layer_norm", "output_layer_norm"):
+            tensors[f"{block}{norm}.weight"] = [width]
+            tensors[f"{block}{norm}.bias"] = [width]
+    return {prefix + name: (dtype, shape) for name, shape in tensors.items()}
+
+
+def distilbert_masked(folder):
+    config = {**DISTILBERT, "architectures": ["DistilBertForMaskedLM"], "vocab_size": wordpiece_vocab(folder)}
+    write_json(folder / "config.json", config)
+    tensors = distilbert_tensors(config, "F32", "distilbert.")
+    for name, shape in {"vocab_transform.weight": [48, 48], "vocab_layer_norm.bias": [48],
+                        "vocab_projector.bias": [config["vocab_size"]]}.items():
+        tensors[name] = ("F32", shape)
+    write_weights(folder, tensors)
+
+
+def distilbert_classifier(folder):
+    """The common names of hyper-parameters, labels of its own."""
+    config = {"architectures": ["DistilBertForSequenceClassification"], "model_type": "distilbert", "hidden_size": 64,
+              "hidden_dim": 128, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": wordpiece_vocab(folder),
+              "id2label": {"0": "NEGATIVE", "1": "POSITIVE"}, "label2id": {"NEGATIVE": 0, "POSITIVE": 1}}
+    write_json(folder / "config.json", config)
+    sizes = {**config, "dim": 64, "n_layers": 1, "max_position_embeddings": 512}
+    tensors = distilbert_tensors(sizes, "F16", "distilbert.")
+    for name, rows in {"pre_classifier": 64, "classifier": 2}.items():
+        tensors[f"{name}.weight"] = ("F16", [rows, 64])
+        tensors[f"{name}.bias"] = ("F16", [rows])
+    write_weights(folder, tensors)
+
+
 MODELS = {
+    "tiny-reranker-L-2": (bert_reranker, "jina-v2-en"),
+    "tinybert-classifier": (bert_classifier, "jina-v2-en"),
+    "distilbert-base-uncased": (distilbert_masked, "jina-v2-en"),
+    "distilbert-sst-2": (distilbert_classifier, "jina-v2-en"),
     "all-tinyBERT-L2-v2": (bert_sentences, "jina-v2-en"),
     "bert-base-uncased": (bert_masked, "jina-v2-en"),
 }

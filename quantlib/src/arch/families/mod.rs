@@ -2,15 +2,18 @@
 
 mod bert;
 mod deepseek;
+mod distilbert;
 mod falcon;
 mod gemma;
 mod gpt2;
 mod gpt_oss;
 mod granite;
 mod llama;
+mod nomic;
 mod olmo;
 mod phi;
 mod qwen;
+mod roberta;
 mod smollm;
 mod stablelm;
 mod starcoder;
@@ -35,6 +38,10 @@ pub(super) const ALL: &[&Family] = &[
     &granite::GRANITE,
     &smollm::SMOLLM3,
     &starcoder::STARCODER2,
+    &roberta::ROBERTA,
+    &roberta::XLM_ROBERTA,
+    &distilbert::DISTILBERT,
+    &nomic::NOMIC_BERT,
     &gpt2::GPT2,
     &falcon::FALCON,
     &olmo::OLMO2,
@@ -61,6 +68,10 @@ pub(super) const CONFIGS: &[&ConfigClass] = &[
     &granite::GRANITE_CONFIG,
     &smollm::SMOLLM3_CONFIG,
     &starcoder::STARCODER2_CONFIG,
+    &roberta::ROBERTA_CONFIG,
+    &roberta::XLM_ROBERTA_CONFIG,
+    &distilbert::DISTILBERT_CONFIG,
+    &nomic::NOMIC_BERT_CONFIG,
     &gpt2::GPT2_CONFIG,
     &falcon::FALCON_CONFIG,
     &olmo::OLMO2_CONFIG,

@@ -4,11 +4,12 @@
 //! the model's configuration class, and brings old spellings to new ones. Where that fails, as
 //! it does for a value of a wrong type, the converter takes the file as it is.
 
+mod asked;
 pub(super) mod classes;
 mod rope;
 
 use super::families;
-use super::family::{Demand, Turned};
+use super::family::Turned;
 use super::params::BLOCKS;
 use crate::error::{Error, Result};
 use crate::format::hf::{Folder, Object};
@@ -110,16 +111,6 @@ impl Hparams {
     /// [`uint`](Self::uint) for what must be there.
     pub(super) fn need_uint(&self, names: &[&'static str]) -> Result<u32> {
         self.uint(names)?.ok_or_else(|| missing(names))
-    }
-
-    /// Checks what an architecture's description takes for granted.
-    pub(super) fn meet(&self, demands: &[Demand]) -> Result<()> {
-        demands.iter().try_for_each(|demand| match *demand {
-            Demand::Present(name) => match self.find(&[name]) {
-                Some(_) => Ok(()),
-                None => Err(missing(&[name])),
-            },
-        })
     }
 
     /// Whether there is a value, be it null.

@@ -160,6 +160,7 @@ impl Writer<'_> {
             }),
             Param::Flag(key, value) => self.put(key, value),
             Param::Number(key, value) => self.put(key, value),
+            Param::Real(key, value) => self.put(key, value),
             Param::Text(key, value) => self.put(key, value),
             Param::NotCausal => {
                 if let Some((_, Json::Bool(false))) = self.hparams.find(&["is_causal"]) {

@@ -44,21 +44,9 @@ impl Writer<'_> {
 
     /// The labels of a classifier, unless they are the two that transformers makes up.
     pub(super) fn labels(&mut self) -> Result<()> {
-        let Some((_, Json::Object(labels))) = self.hparams.find(&["id2label"]) else {
-            return Ok(());
-        };
-        let wrong =
-            || Error::malformed("must have a text for every number from 0 on").in_key("id2label");
-        let entry = |(id, label): (&String, &Json)| {
-            Some((id.parse::<i64>().ok()?, label.as_str()?.to_owned()))
-        };
-        let labels: Option<Vec<_>> = labels.iter().map(entry).collect();
-        let mut labels = labels.ok_or_else(wrong)?;
-        labels.sort();
-        let made_up = labels.len() == 2 && labels[0] == (0, "LABEL_0".to_owned());
-        if !made_up {
-            let labels = labels.iter().map(|(_, label)| label);
-            self.set("classifier.output_labels", Array::String(labels.collect()));
+        if let Some(labels) = self.hparams.labels()? {
+            let labels = labels.into_iter().collect();
+            self.set("classifier.output_labels", Array::String(labels));
         }
         Ok(())
     }

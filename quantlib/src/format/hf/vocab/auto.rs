@@ -76,6 +76,7 @@ pub(super) struct AutoTokenizer {
     /// Ids around every text, where they do not come from the post-processor.
     around: Option<[Vec<u32>; 2]>,
     cleans_up: bool,
+    adds_prefix_space: bool,
 }
 
 impl AutoTokenizer {
@@ -101,7 +102,9 @@ impl AutoTokenizer {
         let special = settings.add_to(&mut backend, class).map_err(in_file)?;
         let flag = |key: &str| files.option(key).is_some_and(truthy);
         let around = match class {
-            Class::Bert => Some(["cls_token", "sep_token"].map(|role| settings.id(&backend, role))),
+            Class::Bert | Class::Roberta => {
+                Some(["cls_token", "sep_token"].map(|role| settings.id(&backend, role)))
+            }
             _ if !has_json || no_processor => {
                 let ids = |add: &str, role| match !has_json && flag(add) {
                     true => settings.id(&backend, role),
@@ -120,6 +123,7 @@ impl AutoTokenizer {
             special,
             around,
             cleans_up: flag("clean_up_tokenization_spaces") && (!is_bpe || flag(force)),
+            adds_prefix_space: class == Class::XlmRoberta,
         })
     }
 
@@ -160,6 +164,11 @@ impl AutoTokenizer {
         self.backend.base_size()
     }
 
+    /// Whether a space goes before texts where no file says it.
+    pub(super) fn adds_prefix_space(&self) -> bool {
+        self.adds_prefix_space
+    }
+
     /// The ids of all special tokens.
     pub(super) fn special_ids(&self) -> HashSet<u32> {
         let ids = self.special.iter().filter_map(|text| self.backend.id(text));
@@ -197,7 +206,7 @@ fn plain_vocab(folder: &Folder, class: Class) -> Result<Value> {
             let vocab: Object = lines.map(|(id, token)| (token.into(), id.into())).collect();
             json!({"type": "WordPiece", "vocab": vocab})
         }
-        Class::Qwen2 | Class::Gpt2 => {
+        Class::Qwen2 | Class::Gpt2 | Class::Roberta => {
             let vocab = folder.object("vocab.json")?;
             let vocab = vocab.ok_or_else(|| missing("tokenizer.json or vocab.json"))?;
             let text = folder.text("merges.txt")?;
@@ -208,7 +217,7 @@ fn plain_vocab(folder: &Folder, class: Class) -> Result<Value> {
                 .collect();
             json!({"type": "BPE", "vocab": vocab, "merges": merges})
         }
-        Class::AsFile | Class::Llama => return Err(missing("tokenizer.json")),
+        Class::AsFile | Class::Llama | Class::XlmRoberta => return Err(missing("tokenizer.json")),
     };
     Ok(json!({"version": "1.0", "added_tokens": [], "model": model, "post_processor": null}))
 }

@@ -22,6 +22,8 @@ pub(super) enum Class {
     Llama,
     Qwen2,
     Gpt2,
+    Roberta,
+    XlmRoberta,
     Bert,
 }
 
@@ -39,7 +41,9 @@ impl Class {
         let Some(declared) = declared else {
             return match model {
                 Some("qwen2" | "qwen3") => Self::Qwen2,
-                Some("bert") => Self::Bert,
+                Some("bert" | "distilbert" | "nomic_bert") => Self::Bert,
+                Some("roberta") => Self::Roberta,
+                Some("xlm-roberta") => Self::XlmRoberta,
                 Some("gpt2") => Self::Gpt2,
                 _ => Self::AsFile,
             };
@@ -60,6 +64,8 @@ impl Class {
             "LlamaTokenizer" => Self::Llama,
             "Qwen2Tokenizer" => Self::Qwen2,
             "GPT2Tokenizer" => Self::Gpt2,
+            "RobertaTokenizer" => Self::Roberta,
+            "XLMRobertaTokenizer" => Self::XlmRoberta,
             "BertTokenizer" | "DistilBertTokenizer" | "ElectraTokenizer" => Self::Bert,
             _ => Self::AsFile,
         }
@@ -73,6 +79,11 @@ impl Class {
             (Self::Llama, "unk_token") => "<unk>",
             (Self::Qwen2, "unk_token" | "eos_token" | "pad_token") => "<|endoftext|>",
             (Self::Gpt2, "unk_token" | "bos_token" | "eos_token") => "<|endoftext|>",
+            (Self::Roberta | Self::XlmRoberta, "bos_token" | "cls_token") => "<s>",
+            (Self::Roberta | Self::XlmRoberta, "eos_token" | "sep_token") => "</s>",
+            (Self::Roberta | Self::XlmRoberta, "unk_token") => "<unk>",
+            (Self::Roberta | Self::XlmRoberta, "pad_token") => "<pad>",
+            (Self::Roberta | Self::XlmRoberta, "mask_token") => "<mask>",
             (Self::Bert, "unk_token") => "[UNK]",
             (Self::Bert, "sep_token") => "[SEP]",
             (Self::Bert, "pad_token") => "[PAD]",
@@ -98,11 +109,17 @@ impl Class {
             Self::AsFile => {}
             Self::Llama => describe_llama(&mut json, space.unwrap_or(true), option("legacy")),
             Self::Qwen2 => describe_qwen2(&mut json, space.unwrap_or(false)),
-            Self::Gpt2 => {
+            Self::Gpt2 | Self::Roberta => {
                 json["model"] = bpe(json["model"].take(), Some(""), false, false);
                 json["normalizer"] = Value::Null;
                 json["pre_tokenizer"] = byte_level(space.unwrap_or(false), true);
                 json["decoder"] = byte_level(true, true);
+            }
+            Self::XlmRoberta => {
+                json["model"] = json!({
+                    "type": "Unigram", "unk_id": 3, "byte_fallback": false,
+                    "vocab": json["model"]["vocab"].take(),
+                });
             }
             Self::Bert => describe_bert(&mut json, &option, unknown),
         }

@@ -24,6 +24,12 @@ impl Files {
         self.config.as_ref()?.get(key)
     }
 
+    /// Whether `tokenizer.json` describes a unigram vocabulary.
+    pub(super) fn is_unigram(&self) -> bool {
+        let kind = self.model().and_then(|model| model.get("type"));
+        kind.and_then(Value::as_str) == Some("Unigram")
+    }
+
     /// The `model` of `tokenizer.json`.
     pub(super) fn model(&self) -> Option<&Value> {
         self.json.as_ref()?.get("model")

@@ -18,15 +18,17 @@ mod sentencepiece;
 mod special;
 mod template;
 mod tokens;
+mod unigram;
 
 use crate::error::{Error, Result};
 use crate::format::hf::Folder;
-use crate::model::Metadata;
+use crate::model::{self, Array, Metadata};
 use base::Base;
 use files::Files;
 use serde_json::Value;
 use special::{COMMON_KINDS, SpecialVocab};
 use tokens::{TokenType, Tokens};
+use unigram::Unigram;
 
 /// How a model family keeps its tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,12 @@ pub enum VocabStyle {
     Gemma3,
     /// Byte-level BPE, only as a `tokenizer.json`: StableLM.
     StableLm,
+    /// Byte-level BPE: RoBERTa.
+    Roberta,
+    /// Unigram: XLM-RoBERTa.
+    Unigram,
+    /// Unigram or WordPiece, whichever `tokenizer.json` has: Nomic.
+    UnigramOrBert,
 }
 
 /// What the caller knows and decides about a vocabulary.
@@ -78,7 +86,6 @@ pub fn vocab(folder: &Folder, style: VocabStyle, options: &VocabOptions) -> Resu
             }
             Ok(out)
         }
-        VocabStyle::Bert => bert(folder, &mut files, options),
         VocabStyle::Phi => phi(folder, &mut files, options),
         VocabStyle::Gemma => gemma(folder, &files, options, true),
         VocabStyle::Gemma2 => gemma(folder, &files, options, false),
@@ -91,6 +98,13 @@ pub fn vocab(folder: &Folder, style: VocabStyle, options: &VocabOptions) -> Resu
             gpt2(folder, &mut files, options, &mut out)?;
             Ok(out)
         }
+        VocabStyle::Bert => bert(folder, &mut files, options),
+        VocabStyle::Roberta => roberta(folder, &mut files, options),
+        VocabStyle::Unigram => unigram(folder, &mut files, options),
+        VocabStyle::UnigramOrBert => match files.is_unigram() {
+            true => unigram(folder, &mut files, options),
+            false => bert(folder, &mut files, options),
+        },
     }
 }
 
@@ -246,10 +260,44 @@ fn bert(folder: &Folder, files: &mut Files, options: &VocabOptions) -> Result<Me
             *text = phantom(text);
         }
     }
-    let types = options.token_types.unwrap_or(1);
     let mut out = Metadata::new();
-    out.insert("tokenizer.ggml.token_type_count".into(), types.into());
+    count_token_types(options, &mut out);
     finish(base.tokens, "bert", &base.pre, special, true, &mut out);
+    Ok(out)
+}
+
+fn count_token_types(options: &VocabOptions, out: &mut Metadata) {
+    let types = options.token_types.unwrap_or(1);
+    out.insert("tokenizer.ggml.token_type_count".into(), types.into());
+}
+
+/// What the converter takes for byte-level BPE if there is a `tokenizer.json`, and for WordPiece else.
+fn roberta(folder: &Folder, files: &mut Files, options: &VocabOptions) -> Result<Metadata> {
+    if files.json.is_none() {
+        return bert(folder, files, options);
+    }
+    let mut out = Metadata::new();
+    gpt2(folder, files, options, &mut out)?;
+    count_token_types(options, &mut out);
+    Ok(out)
+}
+
+fn unigram(folder: &Folder, files: &mut Files, options: &VocabOptions) -> Result<Metadata> {
+    let special = SpecialVocab::load(folder, files, &COMMON_KINDS, false)?;
+    let vocab = Unigram::load(folder, files, options.vocab_size)?;
+    let len = vocab.tokens.len();
+    let mut out = Metadata::new();
+    vocab.tokens.write("t5", "default", &mut out);
+    let mut set = |key: &str, value: model::Value| {
+        out.insert(format!("tokenizer.ggml.{key}"), value);
+    };
+    set("add_space_prefix", vocab.add_prefix_space.into());
+    set("token_type_count", options.token_types.unwrap_or(1).into());
+    set("remove_extra_whitespaces", vocab.remove_spaces.into());
+    if !vocab.charsmap.is_empty() {
+        set("precompiled_charsmap", Array::U8(vocab.charsmap).into());
+    }
+    special.write(Some(len), &mut out);
     Ok(out)
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 
 /// Longest `tokenizer.model`; those of 256 thousand tokens have 4 MB.
-const MAX_BYTES: u64 = 64 << 20;
+pub(super) const MAX_BYTES: u64 = 64 << 20;
 
 /// The score of tokens that JSON files add.
 const ADDED_SCORE: f32 = -1000.0;
@@ -19,10 +19,10 @@ const PADDING_SCORE: f32 = -10000.0;
 
 /// One piece of a SentencePiece model.
 #[derive(Debug, PartialEq)]
-struct Piece {
-    text: String,
-    score: f32,
-    kind: u64,
+pub(super) struct Piece {
+    pub text: String,
+    pub score: f32,
+    pub kind: u64,
 }
 
 /// The tokens of the folder's `tokenizer.model`, padded or cut to `vocab_size`; `None` without one.
@@ -65,7 +65,7 @@ pub(super) fn exact_tokens(
     Ok(Some(list.0))
 }
 
-fn token_type(kind: u64) -> TokenType {
+pub(super) fn token_type(kind: u64) -> TokenType {
     match kind {
         2 => TokenType::Unknown,
         3 => TokenType::Control,
@@ -77,10 +77,10 @@ fn token_type(kind: u64) -> TokenType {
 }
 
 /// Tokens by id, all slots filled.
-struct List(Tokens);
+pub(super) struct List(pub Tokens);
 
 impl List {
-    fn new(size: usize) -> Self {
+    pub(super) fn new(size: usize) -> Self {
         Self(Tokens {
             texts: (0..size).map(padding).collect(),
             types: vec![TokenType::Unused; size],
@@ -128,7 +128,7 @@ impl List {
     }
 
     /// Sets a token; ids beyond the vocabulary are left out.
-    fn set(&mut self, id: usize, text: String, score: f32, kind: TokenType) {
+    pub(super) fn set(&mut self, id: usize, text: String, score: f32, kind: TokenType) {
         let tokens = &mut self.0;
         if id < tokens.len() {
             tokens.texts[id] = text;
@@ -180,7 +180,7 @@ fn clamp(id: u64) -> usize {
 }
 
 /// Parses a SentencePiece model: field 1 of the message repeats for every piece.
-fn parse(bytes: &[u8]) -> Result<Vec<Piece>> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     let mut message = Message::new(bytes);
     while let Some((number, field)) = message.next()? {
