@@ -9,6 +9,7 @@
 True
 """
 
+from ._compare import Comparison, compare
 from ._dtype import DType, types
 from ._errors import (
     Cancelled,
@@ -28,15 +29,18 @@ from ._quantlib import (
     Tensor,
     build_info,
     dequantize,
+    extract_tensor,
     quantize,
     save,
 )
 from ._report import Report
+from ._rewrite import edit_metadata, merge, split
 
 __version__: str = build_info()["version"]
 
 __all__ = [
     "Cancelled",
+    "Comparison",
     "DType",
     "Error",
     "GGUFWriter",
@@ -52,11 +56,16 @@ __all__ = [
     "Tensor",
     "UnsupportedError",
     "build_info",
+    "compare",
     "convert_model",
     "dequantize",
+    "edit_metadata",
+    "extract_tensor",
+    "merge",
     "open",
     "quantize",
     "quantize_model",
     "save",
+    "split",
     "types",
 ]

@@ -34,6 +34,7 @@ def quantize_model(
     override_kv: Mapping[str, bool | int | float | str] | None = None,
     prune_layers: Iterable[int] = (),
     allow_requantize: bool = False,
+    keep_split: bool = False,
     include_weights: Iterable[str] = (),
     exclude_weights: Iterable[str] = (),
     lora: _Lora | Sequence[_Lora] = (),
@@ -76,6 +77,8 @@ def quantize_model(
         Layers to leave out.
     allow_requantize : bool
         Encode tensors again that are quantized already, and so lose more.
+    keep_split : bool
+        Write one file for each input file, ``OUT-00001-of-0000N.gguf`` and so on.
     include_weights, exclude_weights : iterable of str
         Parts of tensor names for which importance is used only, or not used; not both.
     lora : path, (path, scale) or a list of them
@@ -103,6 +106,7 @@ def quantize_model(
         "override_kv": list((override_kv or {}).items()),
         "prune_layers": list(prune_layers),
         "allow_requantize": allow_requantize,
+        "keep_split": keep_split,
         "tensor_type_file": tensor_type_file,
         "imatrix": imatrix._store if isinstance(imatrix, ImportanceMatrix) else imatrix,
         "include_weights": list(include_weights),

@@ -16,12 +16,17 @@ __all__ = [
     "QuantizedTensor",
     "Tensor",
     "build_info",
+    "compare",
     "convert_model",
     "dequantize",
+    "edit_metadata",
+    "extract_tensor",
+    "merge_model",
     "quantize",
     "quantize_model",
     "run_command",
     "save",
+    "split_model",
     "type_table",
 ]
 
@@ -152,5 +157,19 @@ def save(
 def quantize_model(src: _Path, out: _Path, recipe: str, wishes: dict[str, Any]) -> str: ...
 def convert_model(
     src: _Path, out: _Path, outtype: str, name: str | None, wishes: dict[str, Any]
+) -> str: ...
+def split_model(
+    src: _Path,
+    prefix: _Path,
+    max_size: int | None,
+    max_tensors: int | None,
+    no_tensor_first_split: bool,
+    wishes: dict[str, Any],
+) -> str: ...
+def merge_model(src: _Path, out: _Path, wishes: dict[str, Any]) -> str: ...
+def edit_metadata(src: _Path, out: _Path, edits: dict[str, Any], wishes: dict[str, Any]) -> str: ...
+def extract_tensor(src: _Path, name: str, out: _Path, raw: bool = False) -> None: ...
+def compare(
+    a: _Path, b: _Path, filter: str | None, threads: int | None, memory_limit: int | None
 ) -> str: ...
 def run_command(arguments: Sequence[str]) -> int: ...

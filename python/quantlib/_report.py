@@ -11,7 +11,7 @@ class Report:
     input: str
     """What was read."""
     output: str | None
-    """The file that was written; None for a dry run."""
+    """The file that was written, the first if there are several; None for a dry run."""
     recipe: str | None
     """The recipe, or the output type of a conversion."""
     tensors: list[dict[str, Any]]
@@ -23,7 +23,9 @@ class Report:
     bytes_out: int
     """Bytes of the tensors in the output."""
     file_bytes: int
-    """Length of the output file."""
+    """Length of the output, of all files together."""
+    files: list[dict[str, Any]]
+    """For each file of the output: path, tensors (their number), bytes."""
     bits_per_weight: float
     """Bits that a weight takes in the output on average."""
     notes: list[str]

@@ -3,6 +3,8 @@
 mod args;
 mod compare;
 mod convert;
+mod edit;
+mod extract;
 mod inspect;
 mod output;
 mod progress;
@@ -51,6 +53,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         }
         Command::Split(args) => (args.job.json, split::split(&args)),
         Command::Merge(args) => (args.job.json, split::merge(&args)),
+        Command::Edit(args) => (args.job.json, edit::run(&args)),
+        Command::Extract(args) => (false, extract::run(&args)),
         Command::Types(args) => (args.json, types::run(&args)),
     };
     match done {

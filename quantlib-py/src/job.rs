@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// What every job may be told.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct Wishes<'py> {
+pub(crate) struct Wishes<'py> {
     threads: Option<i64>,
     memory_limit: Option<i64>,
     dry_run: bool,
@@ -39,6 +39,7 @@ struct Exceptions<'py> {
     prune_layers: Vec<u32>,
     override_kv: Vec<(String, Bound<'py, PyAny>)>,
     allow_requantize: bool,
+    keep_split: bool,
     tensor_type_file: Option<PathBuf>,
     imatrix: Option<Bound<'py, PyAny>>,
     include_weights: Vec<String>,
@@ -103,7 +104,7 @@ impl Wishes<'_> {
         loras.collect::<Result<_, _>>().map_err(to_python)
     }
 
-    fn run(
+    pub(crate) fn run(
         self,
         importance: Option<Importance>,
         work: impl FnOnce(JobOptions<'_>) -> quantlib::Result<Report> + Send,
@@ -153,6 +154,7 @@ impl Exceptions<'_> {
         options.token_embedding_type = optional(self.token_embedding_type)?;
         options.prune_layers = self.prune_layers;
         options.allow_requantize = self.allow_requantize;
+        options.keep_split = self.keep_split;
         options.include_weights = self.include_weights;
         options.exclude_weights = self.exclude_weights;
         for (pattern, name) in self.tensor_types {

@@ -15,6 +15,7 @@ mod errors;
 mod imatrix;
 mod job;
 mod model;
+mod rewrite;
 mod value;
 mod work;
 mod write;
@@ -33,6 +34,8 @@ mod _quantlib {
     use crate::job::{convert_model, quantize_model, run_command};
     #[pymodule_export]
     use crate::model::{ModelFile, Tensor};
+    #[pymodule_export]
+    use crate::rewrite::{compare, edit_metadata, extract_tensor, merge_model, split_model};
     #[pymodule_export]
     use crate::write::{GgufWriter, save};
 }

@@ -2,6 +2,8 @@
 
 mod compare;
 mod convert;
+mod edit;
+mod extract;
 mod inspect;
 mod quantize;
 mod split;
@@ -9,6 +11,8 @@ mod types;
 
 pub(crate) use compare::Compare;
 pub(crate) use convert::Convert;
+pub(crate) use edit::Edit;
+pub(crate) use extract::Extract;
 pub(crate) use inspect::Inspect;
 pub(crate) use quantize::{Exceptions, Quantize};
 pub(crate) use split::{Merge, Split};
@@ -51,6 +55,8 @@ pub(crate) enum Command {
     Compare(Compare),
     Split(Split),
     Merge(Merge),
+    Edit(Box<Edit>),
+    Extract(Extract),
     Types(Types),
 }
 

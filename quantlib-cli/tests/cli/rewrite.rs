@@ -131,3 +131,68 @@ fn divisions_that_cannot_be_are_refused() {
     );
     assert_eq!(names(dir.path()), ["five.gguf"]);
 }
+
+#[test]
+fn metadata_are_edited() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = five(dir.path());
+    let out = dir.path().join("out.gguf");
+    let args = ["edit", text(&input), "-o", text(&out)];
+    let set = [
+        "--set",
+        "general.tags=[str]:[\"a\", \"b\"]",
+        "--general-name",
+        "x",
+    ];
+    succeed(&[&args[..], &set].concat());
+    let shown: Value = serde_json::from_str(&succeed(&["inspect", text(&out), "--json"])).unwrap();
+    let metadata = &shown["metadata"];
+    assert_eq!(metadata["general.tags"]["value"][1], "b");
+    assert_eq!(metadata["general.name"]["value"], "x");
+    assert!(fail(1, &args).contains("nothing is to be changed"));
+    fail(2, &[&args[..], &["--set", "key=u8:256"]].concat());
+    let error = fail(
+        1,
+        &[&args[..], &["--remove", "general.architecture"]].concat(),
+    );
+    assert!(error.contains("general.architecture"), "{error}");
+}
+
+#[test]
+fn models_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = five(dir.path());
+    let other = dir.path().join("other.gguf");
+    succeed(&["edit", text(&input), "-o", text(&other), "--set", "k=u8:1"]);
+    let args = ["compare", text(&input), text(&other)];
+    let shown = succeed(&[&args[..], &["--worst"]].concat());
+    assert!(
+        shown.contains("5 compared, 5 of them identical") && shown.contains("k: none and 1"),
+        "{shown}"
+    );
+    let code = |b: &Path| {
+        let output = crate::support::run(&["compare", text(&input), text(b), "--exit-code"]);
+        output.status.code()
+    };
+    assert_eq!((code(&input), code(&other)), (Some(0), Some(1)));
+}
+
+#[test]
+fn tensors_are_found_and_extracted() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = five(dir.path());
+    let shown: Value = serde_json::from_str(&succeed(&[
+        "inspect",
+        text(&input),
+        "--json",
+        "--filter",
+        "^[b-d]$",
+    ]))
+    .unwrap();
+    assert_eq!(shown["tensors"].as_array().unwrap().len(), 3);
+    let out = dir.path().join("a.npy");
+    succeed(&["extract", text(&input), "a", "-o", text(&out)]);
+    assert_eq!(std::fs::metadata(&out).unwrap().len(), 128 + 4096);
+    let error = fail(1, &["extract", text(&input), "x", "-o", text(&out)]);
+    assert!(error.contains("no tensor of this name"), "{error}");
+}

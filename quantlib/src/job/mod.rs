@@ -5,6 +5,7 @@
 //! threads in any order, and the result does not depend on their number or on the memory limit.
 
 pub(crate) mod evaluate;
+mod extract;
 mod facade;
 mod files;
 pub(crate) mod products;
@@ -15,6 +16,7 @@ mod tensor;
 mod tests;
 mod workers;
 
+pub use extract::{ExtractAs, extract_tensor};
 #[cfg(feature = "hf")]
 pub use facade::convert_model;
 pub use facade::{Quantization, quantize_model};
