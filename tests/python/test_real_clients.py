@@ -43,17 +43,52 @@ params = xllamacpp.CommonParams()
 params.model.path, params.n_ctx, params.cpuparams.n_threads = sys.argv[1], 128, 2
 server = xllamacpp.Server(params)
 answer = server.handle_completions({"prompt": "The function", "max_tokens": 12, "temperature": 0})
-print(json.dumps(answer["choices"][0]["text"]))
+print(json.dumps([answer["choices"][0]["text"], answer["usage"]["completion_tokens"]]))
 """
+
+
+def generate(model: Path) -> tuple[str, int]:
+    """What llama.cpp writes, and how many tokens that is."""
+    command = [sys.executable, "-c", GENERATE, model]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    text, tokens = json.loads(run.stdout.strip().splitlines()[-1])
+    return text, tokens
 
 
 @pytest.mark.parametrize("recipe", ["f16", "q8_0", "q4_0", "q2_k", "q3_k_m", "q4_k_m", "q5_k_m", "q6_k"])
 def test_llama_cpp_generates_text(recipe: str, tmp_path: Path) -> None:
     out = tmp_path / "model.gguf"
     ql.quantize_model(ROOT / "tests/data/tiny-llama-2m", out, recipe)
-    run = subprocess.run(
-        [sys.executable, "-c", GENERATE, out], capture_output=True, text=True, timeout=300
-    )
-    assert run.returncode == 0, run.stderr
-    text = json.loads(run.stdout.strip().splitlines()[-1])
+    text, _ = generate(out)
     assert len(text.split()) >= 3, text
+
+
+@pytest.fixture(scope="session")
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of small random models."""
+    models = tmp_path_factory.mktemp("hf") / "models"
+    script = ROOT / "tests/peers/make_models.py"
+    groups = ["moe", "deepseek", "gpt_oss", "granite"]
+    subprocess.run([sys.executable, script, models, *groups], check=True)
+    return models
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Mixtral-12x7B-v0.1",
+        "Qwen1.5-MoE-A2.7B-tiny",
+        "Qwen3-30B-A3B-tiny",
+        "deepseek-moe-16b-tiny",
+        "DeepSeek-V3-fp8",
+        "gpt-oss-20b-tiny",
+        "granite-3.1-3b-a800m-tiny",
+    ],
+)
+def test_llama_cpp_runs_models_with_experts(name: str, made_models: Path, tmp_path: Path) -> None:
+    pre = made_models / f"{name}.pre"
+    out = tmp_path / "model.gguf"
+    ql.convert_model(made_models / name, out, pre=pre.read_text() if pre.exists() else None)
+    _, tokens = generate(out)
+    assert tokens == 12

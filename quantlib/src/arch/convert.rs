@@ -2,6 +2,7 @@
 
 use super::families;
 use super::family::Family;
+use super::fp8::Fp8;
 use super::general::Parameters;
 use super::hparams::Hparams;
 use super::keys::Keys;
@@ -12,6 +13,7 @@ use super::{general, params};
 use crate::error::{Error, Result};
 use crate::format::hf::{Folder, VocabOptions, VocabStyle, token_count, vocab};
 use crate::model::{Edit, Model, Plan};
+use serde_json::Value;
 
 /// What may be chosen about a conversion.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +61,8 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
     if quant_method(folder) == Some("mxfp4") {
         file_type = file_type.with_microscaled();
     }
-    let mut mapper = Mapper::new(family, class, &hparams, file_type, &sources)
+    let fp8 = Fp8::load(folder.hparams()).map_err(|e| e.in_file(config()))?;
+    let mut mapper = Mapper::new(family, class, &hparams, file_type, &sources, fp8)
         .map_err(|e| e.in_file(config()))?;
     let tensors = mapper.map().map_err(|e| e.in_file(folder.path()))?;
     let parameters = Parameters::of(&tensors)?;
@@ -131,8 +134,13 @@ fn refuse_unconvertible(folder: &Folder, family: &Family) -> Result<()> {
         return Err(quantized("hf_quant_config.json"));
     }
     let config = folder.hparams().get("quantization_config");
-    let known = quant_method(folder).is_some_and(|method| family.quantized.contains(&method));
-    if config.is_some_and(|config| !config.is_null()) && !known {
+    let known = |method| method == "fp8" || family.quantized.contains(&method);
+    let empty = |config: &Value| match config {
+        Value::Null => true,
+        Value::Object(config) => config.is_empty(),
+        _ => false,
+    };
+    if !config.is_none_or(empty) && !quant_method(folder).is_some_and(known) {
         return Err(quantized("config.json").in_key("quantization_config"));
     }
     let name = folder.path().file_name().unwrap_or_default();

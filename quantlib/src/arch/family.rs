@@ -31,7 +31,8 @@ pub(super) struct Family {
     pub(super) skip_ends: &'static [&'static str],
     /// Tensors that hyper-parameters leave out.
     pub(super) spare: &'static [Spare],
-    /// Methods of quantization (`quant_method`) whose weights can be converted.
+    /// Methods of quantization (`quant_method`) whose weights can be converted, beside `fp8`,
+    /// which is none of an architecture's own.
     pub(super) quantized: &'static [&'static str],
     /// The tensors, in groups that architectures can share.
     pub(super) tensors: &'static [&'static [Tensor]],
@@ -80,6 +81,8 @@ impl Family {
 pub(super) enum Demand {
     /// It must be there.
     Present(&'static str),
+    /// It must be there and not be zero.
+    Positive(&'static str),
     /// It must be there and be this.
     Is(&'static str, Given),
     /// It must be absent, or false in Python's sense.
@@ -285,6 +288,8 @@ pub(super) enum Param {
     UintOr(&'static str, u32, &'static [&'static str]),
     /// A float, copied likewise, or else this one.
     FloatOr(&'static str, f32, &'static [&'static str]),
+    /// An integer, copied likewise unless it is zero.
+    Positive(&'static str, &'static [&'static str]),
     /// A float, copied likewise unless it is zero.
     Factor(&'static str, &'static [&'static str]),
     /// An integer, copied likewise and multiplied.

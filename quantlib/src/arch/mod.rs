@@ -7,6 +7,7 @@
 mod convert;
 mod families;
 mod family;
+mod fp8;
 mod general;
 mod hparams;
 mod keys;

@@ -8,8 +8,14 @@ use crate::error::{Error, Result};
 use crate::model::{Expr, TensorInfo};
 
 /// The values of one output tensor of a source tensor.
-pub(super) fn rewrite(rewrite: Rewrite, source: &TensorInfo, hparams: &Hparams) -> Result<Expr> {
-    let input = Expr::input(&source.name);
+///
+/// `input` are the values of the source tensor.
+pub(super) fn rewrite(
+    rewrite: Rewrite,
+    source: &TensorInfo,
+    input: Expr,
+    hparams: &Hparams,
+) -> Result<Expr> {
     match rewrite {
         Rewrite::Keep => Ok(input),
         Rewrite::PairHalves(heads) => pair_halves(input, &source.shape, count(heads, hparams)?),

@@ -172,3 +172,90 @@ fn join<'m>(
     };
     Ok(Expr::Concat(joined.into_iter().map(cast).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use serde_json::json;
+
+    const EXPERTS: Stack = Stack {
+        of: "experts",
+        count: &["num_experts"],
+    };
+    const FAMILY: Family = Family {
+        tensors: &[&[
+            Tensor::new("layers.{}.experts.{}.down", "blk.{}.down").stack(&EXPERTS),
+            Tensor::new("layers.{}.experts.{}.up", "blk.{}.up").stack(&EXPERTS),
+        ]],
+        ..Family::BLANK
+    };
+
+    /// What becomes of tensors with these names and types of a model with two experts.
+    fn stack(sources: &[(&str, DType)]) -> Result<Vec<(String, Expr)>> {
+        let config = json!({"num_experts": 2});
+        let hparams = Hparams::new(config.as_object().unwrap())?;
+        let infos = sources.iter().map(|(name, dtype)| TensorInfo {
+            name: (*name).to_owned(),
+            dtype: *dtype,
+            shape: vec![3, 4],
+        });
+        let infos: Vec<_> = infos.collect();
+        let lookup = |name: &str| infos.iter().find(|info| info.name == name);
+        let mut stacks = Stacks::new(&FAMILY, &hparams);
+        let mut made = Vec::new();
+        for info in &infos {
+            let place = Place::new(&info.name, 2).unwrap();
+            let tensor = FAMILY.tensors[0].iter().find(|t| t.hf == place.hf).unwrap();
+            let expr = Expr::input(&info.name);
+            for (tensor, expr) in stacks.add(&EXPERTS, tensor, &place, expr, &lookup)? {
+                assert_eq!(expr.infer(&lookup)?.shape, [2, 3, 4]);
+                made.push((place.output_name(tensor), expr));
+            }
+        }
+        stacks.finish().map(|()| made)
+    }
+
+    #[test]
+    fn the_last_tensor_of_a_block_completes_its_stacks() {
+        let all = [
+            ("layers.0.experts.1.up.weight", DType::F16),
+            ("layers.0.experts.0.down.weight", DType::F32),
+            ("layers.0.experts.0.up.weight", DType::F16),
+            ("layers.0.experts.1.down.weight", DType::BF16),
+        ];
+        let made = stack(&all).unwrap();
+        let names: Vec<_> = made.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["blk.0.down.weight", "blk.0.up.weight"]);
+        let up = [0, 1].map(|i| format!("layers.0.experts.{i}.up.weight"));
+        assert_eq!(made[1].1.inputs(), up);
+    }
+
+    #[test]
+    fn numbers_and_gaps_must_fit_the_configuration() {
+        for (name, words) in [
+            ("layers.0.experts.2.up.weight", "there are 2 experts"),
+            ("layers.7.experts.1.up.weight", "block 7 lacks tensors"),
+        ] {
+            let error = stack(&[(name, DType::F32)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Malformed);
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_are_taken_apart() {
+        let place = Place::new("a.12.b.3.c.weight", 2).unwrap();
+        assert_eq!(
+            (place.hf.as_str(), place.block, place.part),
+            ("a.{}.b.{}.c", Some(12), Some(3))
+        );
+        assert_eq!(Place::new("a.12.b.3.c.bias", 1).unwrap().hf, "a.{}.b.3.c");
+        assert!(Place::new("a.12.b.weight", 2).is_none());
+        assert!(Place::new("a.12.b.scale", 1).is_none());
+        assert_eq!(
+            (first_number("a.7.b.3"), first_number("a.b")),
+            (Some(7), None)
+        );
+    }
+}

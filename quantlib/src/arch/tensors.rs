@@ -1,6 +1,7 @@
 //! Tensors: which there are, what they are called, how they are stored.
 
 use super::family::{Computed, Family, Spare, Spelling, Tensor, TypeClass};
+use super::fp8::Fp8;
 use super::hparams::Hparams;
 use super::long_rope::LongRope;
 use super::outtype::FileType;
@@ -53,6 +54,7 @@ pub(super) struct Mapper<'m> {
     file_type: FileType,
     sources: &'m [&'m TensorInfo],
     by_source: HashMap<&'m str, &'m TensorInfo>,
+    fp8: Option<Fp8>,
     /// Matrices that could not be stored in the wanted type.
     pub(super) notes: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl<'m> Mapper<'m> {
         hparams: &'m Hparams,
         file_type: FileType,
         sources: &'m [&'m TensorInfo],
+        fp8: Option<Fp8>,
     ) -> Result<Self> {
         let bare = family.bare.iter().find(|(bare, _)| *bare == class);
         let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
@@ -81,6 +84,7 @@ impl<'m> Mapper<'m> {
             file_type,
             sources,
             by_source: named.collect(),
+            fp8,
             notes: Vec::new(),
         })
     }
@@ -157,7 +161,8 @@ impl<'m> Mapper<'m> {
         })?;
         let mut outputs = Vec::new();
         for tensor in &self.by_name[place.hf.as_str()].clone() {
-            let expr = rewrite(tensor.rewrite, source, self.hparams)?;
+            let input = self.input(source);
+            let expr = rewrite(tensor.rewrite, source, input, self.hparams)?;
             let Some(stack) = tensor.stack else {
                 outputs.push((*tensor, self.output(tensor, &place, expr)?));
                 continue;
@@ -168,6 +173,14 @@ impl<'m> Mapper<'m> {
             }
         }
         Ok(outputs)
+    }
+
+    /// The values of a source tensor.
+    fn input(&self, source: &TensorInfo) -> Expr {
+        match self.fp8 {
+            None => Expr::input(&source.name),
+            Some(fp8) => fp8.values(source, &|name| self.by_source.get(name).copied()),
+        }
     }
 
     /// The output tensor of an expression.
@@ -198,6 +211,7 @@ impl<'m> Mapper<'m> {
         let mut starts = self.family.skip.iter();
         let mut spare = self.family.spare.iter();
         ends.any(|end| name.ends_with(end))
+            || self.fp8.is_some_and(|fp8| fp8.skips(name))
             || starts.any(|start| respelled.starts_with(start))
             || spare.any(|spare| self.spares(*spare, respelled))
     }
@@ -205,7 +219,7 @@ impl<'m> Mapper<'m> {
     fn spares(&self, spare: Spare, name: &str) -> bool {
         match spare {
             Spare::TiedHead => {
-                name == "lm_head.weight" && self.hparams.truth(&["tie_word_embeddings"])
+                name == "lm_head.weight" && self.hparams.is_true("tie_word_embeddings")
             }
             Spare::BlocksBehind => first_number(name).is_some_and(|block| block >= self.blocks),
         }

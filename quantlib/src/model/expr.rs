@@ -82,6 +82,15 @@ pub enum Expr {
         /// Biased exponents: `[..., blocks]` of `u8`.
         scales: Box<Expr>,
     },
+    /// Values, 8-bit floats among them, times scales that tiles of each matrix share, in f32.
+    Rescale {
+        /// The values: `[..., rows, columns]`.
+        of: Box<Expr>,
+        /// One for each tile, begun ones included: `[..., rows of tiles, columns of tiles]`.
+        scales: Box<Expr>,
+        /// Rows and columns of a tile.
+        tile: [usize; 2],
+    },
     /// Values computed when the plan was made, such as rope factors; f32, row-major.
     Values {
         /// The shape.
@@ -237,6 +246,9 @@ impl Expr {
             Self::Mxfp4 { codes, scales } => {
                 infer_mxfp4(codes.infer(lookup)?, scales.infer(lookup)?)
             }
+            Self::Rescale { of, scales, tile } => {
+                infer_rescale(of.infer(lookup)?, &scales.infer(lookup)?, *tile)
+            }
             Self::Values { shape, data } => {
                 if product(shape) != Some(data.len()) {
                     return Err(misfit(format!("{} values for {shape:?}", data.len())));
@@ -277,8 +289,8 @@ impl Expr {
                     product.right.visit_inputs(visit);
                 }
             }
-            Self::Mxfp4 { codes, scales } => {
-                codes.visit_inputs(visit);
+            Self::Mxfp4 { codes: of, scales } | Self::Rescale { of, scales, .. } => {
+                of.visit_inputs(visit);
                 scales.visit_inputs(visit);
             }
             Self::Values { .. } => {}
@@ -337,6 +349,11 @@ impl Expr {
                     products: replaced.collect(),
                 }
             }
+            Self::Rescale { of, scales, tile } => Self::Rescale {
+                of: inner(of),
+                scales: inner(scales),
+                tile: *tile,
+            },
             Self::Mxfp4 { codes, scales } => Self::Mxfp4 {
                 codes: inner(codes),
                 scales: inner(scales),
@@ -388,6 +405,32 @@ fn infer_slice(mut from: Typed, axis: usize, [start, step, len]: [usize; 3]) -> 
         _ => Err(misfit(format!(
             "{len} indices from {start} on, {step} apart, lie outside dimension {axis} of {:?}",
             from.shape
+        ))),
+    }
+}
+
+fn infer_rescale(of: Typed, scales: &Typed, tile: [usize; 2]) -> Result<Typed> {
+    if !matches!(of.dtype, DType::F8E4M3 | DType::F8E5M2) {
+        plain(&of)?;
+    }
+    plain(scales)?;
+    let fits = match (&of.shape[..], &scales.shape[..]) {
+        ([outer @ .., rows, cols], [same @ .., down, across]) => {
+            let tiles = |len: &usize, tile: usize| (tile > 0).then(|| len.div_ceil(tile));
+            outer == same
+                && tiles(rows, tile[0]) == Some(*down)
+                && tiles(cols, tile[1]) == Some(*across)
+        }
+        _ => false,
+    };
+    match fits {
+        true => Ok(Typed {
+            dtype: DType::F32,
+            ..of
+        }),
+        false => Err(misfit(format!(
+            "{:?} are not the scales of {:?} in tiles of {tile:?}",
+            scales.shape, of.shape
         ))),
     }
 }

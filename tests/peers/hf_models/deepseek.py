@@ -118,6 +118,36 @@ def deepseek3_tied(folder):
     write_weights(folder, deepseek2_tensors(config, "F32", correction=True))
 
 
+def in_fp8(tensors, tile):
+    """Projections in 8-bit floats with a scale for each tile, or for each tensor."""
+    quantized = {}
+    for name, (dtype, shape) in tensors.items():
+        if name.endswith("_proj.weight"):
+            scales = [-(-dim // size) for dim, size in zip(shape, tile)] if tile else []
+            quantized[name] = ("F8_E4M3", shape)
+            quantized[f"{name}_scale_inv"] = ("F32", scales)
+        else:
+            quantized[name] = (dtype, shape)
+    return quantized
+
+
+def deepseek3_fp8(folder, tile=(48, 64)):
+    """8-bit floats, as version 3 is published, in tiles that do not divide the matrices."""
+    vocab = vocabulary(folder)
+    method = {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8"}
+    if tile:
+        method["weight_block_size"] = list(tile)
+    config = {**DEEPSEEK2, "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "vocab_size": vocab,
+              "q_lora_rank": 64, "torch_dtype": "bfloat16", "rope_theta": 10000, "quantization_config": method}
+    write_json(folder / "config.json", config)
+    write_weights(folder, in_fp8(deepseek2_tensors(config, "BF16", correction=True), tile), shards=2)
+
+
+def deepseek3_fp8_whole(folder):
+    """One scale for each tensor."""
+    deepseek3_fp8(folder, tile=None)
+
+
 def deepseek1(folder):
     """The first version, whose configuration transformers does not know."""
     config = {**LLAMA, "architectures": ["DeepseekForCausalLM"], "model_type": "deepseek", "rope_theta": 10000.0,
@@ -133,5 +163,7 @@ MODELS = {
     "deepseek-v2-f16": (deepseek2_full, "deepseek-llm"),
     "DeepSeek-V3-tiny": (deepseek3, "deepseek-v3"),
     "deepseek-v3-tied": (deepseek3_tied, "deepseek-v3"),
+    "DeepSeek-V3-fp8": (deepseek3_fp8, "deepseek-v3"),
+    "deepseek-v3-fp8-whole": (deepseek3_fp8_whole, "deepseek-v3"),
     "deepseek-moe-16b-tiny": (deepseek1, None),
 }

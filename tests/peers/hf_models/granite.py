@@ -51,8 +51,44 @@ def granite_defaults(folder):
     write_weights(folder, decoder_tensors({**config, "vocab_size": vocab}, "F16"))
 
 
+def granite_moe_tensors(config, dtype, shared=0):
+    width, inner, count = config["hidden_size"], config["intermediate_size"], config["num_local_experts"]
+    tensors = {name: entry for name, entry in decoder_tensors(config, dtype).items() if ".mlp." not in name}
+    for layer in range(config["num_hidden_layers"]):
+        block = f"model.layers.{layer}."
+        tensors[f"{block}block_sparse_moe.router.layer.weight"] = (dtype, [count, width])
+        tensors[f"{block}block_sparse_moe.input_linear.weight"] = (dtype, [count, 2 * inner, width])
+        tensors[f"{block}block_sparse_moe.output_linear.weight"] = (dtype, [count, width, inner])
+        if shared:
+            tensors[f"{block}shared_mlp.input_linear.weight"] = (dtype, [2 * shared, width])
+            tensors[f"{block}shared_mlp.output_linear.weight"] = (dtype, [width, shared])
+    return tensors
+
+
+def granite_moe(folder):
+    """Experts in joined tensors, bf16."""
+    vocab = granite_vocab(folder)
+    config = {**GRANITE, "architectures": ["GraniteMoeForCausalLM"], "model_type": "granitemoe", "vocab_size": vocab,
+              "num_local_experts": 5, "num_experts_per_tok": 2, "intermediate_size": 64, "torch_dtype": "bfloat16",
+              "router_aux_loss_coef": 0.0, "rope_theta": 1500000.0, "rope_scaling": None}
+    write_json(folder / "config.json", config)
+    write_weights(folder, granite_moe_tensors(config, "BF16"), shards=2)
+
+
+def granite_moe_shared(folder):
+    """Shared experts, defaults, f32."""
+    vocab = granite_vocab(folder)
+    config = {**GRANITE, "architectures": ["GraniteMoeSharedForCausalLM"], "model_type": "granitemoeshared",
+              "vocab_size": vocab, "intermediate_size": 32, "shared_intermediate_size": 96, "num_hidden_layers": 1}
+    del config["num_key_value_heads"]
+    write_json(folder / "config.json", config)
+    write_weights(folder, granite_moe_tensors({**config, "num_local_experts": 8}, "F32", shared=96))
+
+
 MODELS = {
     "granite-3.3-0.1m-instruct": (granite_old, "refact"),
     "Granite-3.0-new": (granite_new, "refact"),
+    "granite-3.1-3b-a800m-tiny": (granite_moe, "refact"),
+    "granite-moe-shared": (granite_moe_shared, "refact"),
     "granite_plain": (granite_defaults, "refact"),
 }

@@ -11,6 +11,8 @@ TYPES = {
     "F16": (2, 0x8FFF, 0x2000),
     "BF16": (2, 0x81FF, 0x3C00),
     "I64": (8, 0xFF, 0),
+    # Below 2, without NaN.
+    "F8_E4M3": (1, 0xBF, 0),
     "U8": (1, 0xFF, 0),
     # Biased exponents of the scales of 4-bit floats: 2^-11 to 2^-8.
     "U8:exponent": (1, 0x07, 0x74),

@@ -1,9 +1,8 @@
 //! DeepSeek: experts of which some are shared, and since version 2 latent keys and values.
 
+use super::llama::PAIRED;
 use super::{BACKBONE, FEED_FORWARD};
-use crate::arch::family::{
-    Family, Heads, Param, Rewrite, Spare, Spelling, Stack, Tensor, TypeClass,
-};
+use crate::arch::family::{Family, Param, Rewrite, Spare, Spelling, Stack, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, MAP, NONE, No, Null, Rope, Rule,
     TEXT, Unseen, Yes,
@@ -52,17 +51,7 @@ const EXPERT_TENSORS: &[Tensor] = &[
 pub(super) const DEEPSEEK: Family = Family {
     classes: &["DeepseekForCausalLM"],
     gguf: "deepseek",
-    tensors: &[
-        BACKBONE,
-        FEED_FORWARD,
-        EXPERT_TENSORS,
-        &[
-            Tensor::new("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q")
-                .rewrite(Rewrite::PairHalves(Heads::Query)),
-            Tensor::new("model.layers.{}.self_attn.k_proj", "blk.{}.attn_k")
-                .rewrite(Rewrite::PairHalves(Heads::Key)),
-        ],
-    ],
+    tensors: &[BACKBONE, FEED_FORWARD, EXPERT_TENSORS, PAIRED],
     params: &[
         SHARED_KEYS,
         &[

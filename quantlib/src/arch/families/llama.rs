@@ -9,7 +9,7 @@ use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
 
 /// The projections whose heads are rearranged.
-const PAIRED: &[Tensor] = &[
+pub(super) const PAIRED: &[Tensor] = &[
     Tensor::new("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q")
         .rewrite(Rewrite::PairHalves(Heads::Query)),
     Tensor::new("model.layers.{}.self_attn.k_proj", "blk.{}.attn_k")

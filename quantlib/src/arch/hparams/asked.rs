@@ -13,6 +13,10 @@ impl Hparams {
                 Some(_) => Ok(()),
                 None => Err(missing(&[name])),
             },
+            Demand::Positive(name) => match self.need_uint(&[name])? {
+                0 => Err(Error::unsupported("must not be zero").in_key(name)),
+                _ => Ok(()),
+            },
             Demand::Is(name, given) => {
                 let value = self.values.get(name).ok_or_else(|| missing(&[name]))?;
                 match given.is(value) {

@@ -38,7 +38,7 @@ impl Hparams {
         Self::new(folder.hparams()).map_err(|e| e.in_file(folder.path().join("config.json")))
     }
 
-    fn new(config: &Object) -> Result<Self> {
+    pub(super) fn new(config: &Object) -> Result<Self> {
         refuse_special(config)?;
         let model_type = config.get("model_type").and_then(Value::as_str);
         let class = families::CONFIGS
@@ -94,18 +94,6 @@ impl Hparams {
         found
             .map(|(name, value)| uint(value).map_err(|e| e.in_key(name)))
             .transpose()
-    }
-
-    /// Whether the first of these that is there is true, as Python sees it.
-    pub(super) fn truth(&self, names: &[&'static str]) -> bool {
-        self.find(names).is_some_and(|(_, value)| match value {
-            Value::Null => false,
-            Value::Bool(value) => *value,
-            Value::Number(number) => number.as_f64() != Some(0.0),
-            Value::String(text) => !text.is_empty(),
-            Value::Array(list) => !list.is_empty(),
-            Value::Object(map) => !map.is_empty(),
-        })
     }
 
     /// [`uint`](Self::uint) for what must be there.

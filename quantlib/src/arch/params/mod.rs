@@ -140,6 +140,10 @@ impl Writer<'_> {
                 self.put(key, default)?;
                 self.param(&Param::Float(key, names))
             }
+            Param::Positive(key, names) => match self.hparams.uint(names)? {
+                None | Some(0) => Ok(()),
+                Some(number) => self.put(key, number),
+            },
             Param::Factor(key, names) => match self.hparams.find(names) {
                 Some((_, value)) if value.as_f64() == Some(0.0) => Ok(()),
                 _ => self.param(&Param::Float(key, names)),
@@ -199,7 +203,7 @@ impl Writer<'_> {
                 Ok(())
             }
             Param::Sum(key, terms) => self.sum(key, terms),
-            Param::IfTrue(key, name) => match self.hparams.truth(&[name]) {
+            Param::IfTrue(key, name) => match self.hparams.is_true(name) {
                 true => self.put(key, true),
                 false => Ok(()),
             },

@@ -50,9 +50,9 @@ mod tests {
         let element = |codes: &[u8; 16], i: usize| codes[i / 2] >> (i % 2 * 4) & 0xF;
         let packed: [u8; 16] = std::array::from_fn(|i| (i * 37 + 11) as u8);
         let blocks = interleave(&packed);
-        for i in 0..16 {
-            assert_eq!(blocks[i] & 0xF, element(&packed, i));
-            assert_eq!(blocks[i] >> 4, element(&packed, i + 16));
+        for (i, pair) in blocks.iter().enumerate() {
+            assert_eq!(pair & 0xF, element(&packed, i));
+            assert_eq!(pair >> 4, element(&packed, i + 16));
         }
     }
 }

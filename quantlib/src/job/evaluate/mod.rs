@@ -7,12 +7,14 @@
 mod gather;
 mod microscaled;
 mod picks;
+mod rescale;
 
 use crate::block;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::job::products::{Memo, Products};
 use crate::model::{Expr, Model};
+use crate::numeric::f8;
 use gather::Gather;
 use picks::Picks;
 
@@ -60,6 +62,11 @@ enum Op<'m> {
     Mxfp4 {
         codes: Box<Source<'m>>,
         scales: Box<Source<'m>>,
+    },
+    Rescale {
+        of: Box<Source<'m>>,
+        scales: Box<Source<'m>>,
+        tile: [usize; 2],
     },
     Values(&'m [f32]),
 }
@@ -128,6 +135,11 @@ impl<'m> Source<'m> {
             Expr::AddProducts { of, products } => {
                 Op::AddProducts(Products::new(inner(of)?, products, model)?)
             }
+            Expr::Rescale { of, scales, tile } => Op::Rescale {
+                of: inner(of)?,
+                scales: inner(scales)?,
+                tile: *tile,
+            },
             Expr::Mxfp4 { codes, scales } => Op::Mxfp4 {
                 codes: inner(codes)?,
                 scales: inner(scales)?,
@@ -162,7 +174,8 @@ impl<'m> Source<'m> {
             | Op::Slice { of, .. }
             | Op::SwapRows { of, .. }
             | Op::Transpose { of, .. }
-            | Op::Add { of, .. } => of.stored_dtype(),
+            | Op::Add { of, .. }
+            | Op::Rescale { of, .. } => of.stored_dtype(),
             Op::AddProducts(products) => products.of().stored_dtype(),
         }
     }
@@ -179,6 +192,9 @@ impl<'m> Source<'m> {
             }
             Op::Concat(parts) => parts.iter().map(Self::scratch_bytes).max().unwrap_or(0),
             Op::AddProducts(products) => products.scratch_bytes(),
+            Op::Rescale { of, scales, .. } => {
+                4 * own + of.scratch_bytes().max(scales.scratch_bytes())
+            }
             Op::Mxfp4 { codes, scales } => own + codes.scratch_bytes().max(scales.scratch_bytes()),
         }
     }
@@ -203,6 +219,7 @@ impl<'m> Source<'m> {
             Op::Add { of, value } => self.calculate(of, start, out, memo, |x| x + value),
             Op::AddProducts(products) => products.read(start, out, memo),
             Op::Mxfp4 { codes, scales } => microscaled::read(codes, scales, start, out, memo),
+            Op::Rescale { of, scales, tile } => rescale::read(of, scales, *tile, start, out, memo),
             Op::Values(values) => {
                 let values = &values[start..][..out.len() / size_of::<f32>()];
                 for (bytes, value) in out.chunks_exact_mut(size_of::<f32>()).zip(values) {
@@ -215,12 +232,12 @@ impl<'m> Source<'m> {
 
     /// [`read`](Self::read) for values to calculate with: plain floats, widened.
     pub(super) fn read_values(&self, start: usize, out: &mut [f32], memo: &mut Memo) -> Result<()> {
-        let (codec, size) = (block::codec(self.dtype)?, self.dtype.block_bytes());
+        let size = self.dtype.block_bytes();
         let mut bytes = vec![0; out.len().min(CHUNK) * size];
         for (i, values) in out.chunks_mut(CHUNK).enumerate() {
             let bytes = &mut bytes[..values.len() * size];
             self.read(start + i * CHUNK, bytes, memo)?;
-            codec.decode(bytes, values);
+            widen(self.dtype, bytes, values)?;
         }
         Ok(())
     }
@@ -277,6 +294,20 @@ impl<'m> Source<'m> {
         }
         Ok(())
     }
+}
+
+/// Plain floats, 8-bit ones among them, as f32.
+fn widen(dtype: DType, bytes: &[u8], values: &mut [f32]) -> Result<()> {
+    let widen8 = |decode: fn(u8) -> f32, values: &mut [f32]| {
+        let pairs = values.iter_mut().zip(bytes);
+        pairs.for_each(|(value, code)| *value = decode(*code));
+    };
+    match dtype {
+        DType::F8E4M3 => widen8(f8::e4m3, values),
+        DType::F8E5M2 => widen8(f8::e5m2, values),
+        _ => block::codec(dtype)?.decode(bytes, values),
+    }
+    Ok(())
 }
 
 fn read_parts(

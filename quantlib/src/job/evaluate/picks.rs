@@ -34,7 +34,7 @@ impl Picks {
             let (outer, pick) = (index / self.len, index % self.len);
             let first = (outer * self.dim + self.start + pick * self.step) * self.inner + offset;
             let (wanted, left) = (of.elements_in(out.len()), self.len - pick);
-            let spaced = self.inner * self.step;
+            let spaced = self.inner.saturating_mul(self.step);
             let gathered = if self.step == 1 || offset > 0 {
                 1
             } else {

@@ -159,8 +159,67 @@ impl Builder {
         )
     }
 
+    /// 4-bit floats from two inputs.
+    fn microscaled(&mut self) -> (Expr, Naive) {
+        let mut shape: Vec<usize> = (0..3).map(|_| self.random.between(1, 6)).collect();
+        let (scales, scale_bytes) = self.leaf(DType::U8, shape.clone());
+        shape.push(16);
+        let (codes, code_bytes) = self.leaf(DType::U8, shape.clone());
+        let code = |block: &[Vec<u8>], i: usize| (block[i / 2][0] >> (i % 2 * 4)) & 0xF;
+        let blocks = code_bytes.blocks.chunks(16).zip(scale_bytes.blocks);
+        let blocks = blocks.map(|(block, mut scale)| {
+            scale.extend((0..16).map(|i| code(block, i) | (code(block, i + 16) << 4)));
+            scale
+        });
+        let blocks = blocks.collect();
+        shape.pop();
+        shape[2] *= 32;
+        let expr = Expr::Mxfp4 {
+            codes: Box::new(codes),
+            scales: Box::new(scales),
+        };
+        let dtype = DType::Mxfp4;
+        (
+            expr,
+            Naive {
+                dtype,
+                shape,
+                blocks,
+            },
+        )
+    }
+
+    /// A tensor times scales that tiles share.
+    fn rescaled(&mut self) -> (Expr, Naive) {
+        let mut between = |low, high| self.random.between(low, high);
+        let (outer, rows, cols) = (between(1, 3), between(1, 7), between(1, 9));
+        let tile = [between(1, 8), between(1, 10)];
+        let (down, across) = (rows.div_ceil(tile[0]), cols.div_ceil(tile[1]));
+        let dtype = self.random.pick(&FLOATS);
+        let (of, values) = self.leaf(dtype, vec![outer, rows, cols]);
+        let (scales, factors) = self.leaf(DType::F32, vec![outer, down, across]);
+        let blocks = values.blocks.iter().enumerate().map(|(at, block)| {
+            let (i, row, col) = (at / cols / rows, at / cols % rows, at % cols);
+            let factor = (i * down + row / tile[0]) * across + col / tile[1];
+            let factor = decode(DType::F32, &factors.blocks[factor]);
+            encode(DType::F32, decode(dtype, block) * factor)
+        });
+        let value = Naive {
+            dtype: DType::F32,
+            blocks: blocks.collect(),
+            shape: values.shape,
+        };
+        let (of, scales) = (Box::new(of), Box::new(scales));
+        (Expr::Rescale { of, scales, tile }, value)
+    }
+
     fn expression(&mut self, depth: usize) -> (Expr, Naive) {
         if depth == 0 {
+            match self.random.between(0, 9) {
+                0 => return self.microscaled(),
+                1 => return self.rescaled(),
+                _ => {}
+            }
             let dtype = self.random.pick(&[
                 FLOATS[0],
                 FLOATS[1],
@@ -340,6 +399,39 @@ fn long_ranges_cross_chunks() {
         .flat_map(|i| (values[i] + 0.5).to_le_bytes())
         .collect();
     assert!(found == expected);
+}
+
+/// Slices with a step, of runs short enough to be read together and of longer ones.
+#[test]
+fn long_slices_are_gathered() {
+    for inner in [1, 3, 5000] {
+        let (outer, dim, step) = (2, 30_000 / inner, 2);
+        let values: Vec<f32> = (0..outer * dim * inner).map(|i| i as f32).collect();
+        let expr = Expr::Slice {
+            of: Box::new(Expr::Values {
+                shape: vec![outer, dim, inner],
+                data: values.clone(),
+            }),
+            axis: 1,
+            start: 1,
+            step,
+            len: dim / step,
+        };
+        let model = model(Vec::new());
+        let source = Source::new(&expr, &model).unwrap();
+        let expected: Vec<u8> = values
+            .chunks(inner)
+            .skip(1)
+            .step_by(step)
+            .flatten()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
+        let mut found = vec![0; expected.len()];
+        for (i, out) in found.chunks_mut(4 * 7001).enumerate() {
+            source.read(i * 7001, out, &mut Memo::default()).unwrap();
+        }
+        assert!(found == expected, "{inner}");
+    }
 }
 
 /// An adapter of another file, merged into rows whose order changes.
