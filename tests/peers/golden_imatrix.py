@@ -151,7 +151,6 @@ def main():
         "llama.cpp": "v0.5.0",
         "datasets": DATASETS,
         "chunk_size": CHUNK,
-        "models": small_models.described(built),
         "matrices": matrices,
         "files": files,
     }

@@ -24,6 +24,8 @@ pub(crate) fn parse(case: &str, matrix: &ImportanceSummary) -> (Recipe, Quantize
             "--prune-layers" => {
                 options.prune_layers = value().split(',').map(|n| n.parse().unwrap()).collect();
             }
+            "--include-weights" => options.include_weights.push(value().into()),
+            "--exclude-weights" => options.exclude_weights.push(value().into()),
             "--imatrix" => options.importance = Some(matrix.clone()),
             _ => panic!("{option}"),
         }

@@ -2,6 +2,7 @@
 
 mod cases;
 mod files;
+mod imatrix;
 #[cfg(feature = "hf")]
 mod one_pass;
 mod peer;

@@ -184,3 +184,15 @@ pub(crate) fn importance(len: usize, index: usize) -> Vec<f32> {
         .map(|sum| (sum + 1) as f32 * scale)
         .collect()
 }
+
+/// The sums and counts of a tensor with its weights among as many experts, at this place: each has
+/// its own count, and some have none.
+pub(crate) fn statistics(len: usize, experts: usize, index: usize) -> (Vec<f32>, Vec<u64>) {
+    let scale = 0.5f32.powi(10);
+    let sums = fields(len, index as u64 + 3000, 16).map(|sum| (sum + 1) as f32 * scale);
+    let counts = hashes(experts, index as u64 + 4000).map(|x| match experts {
+        2.. if x % 4 == 0 => 0,
+        _ => x % 3000 + 1,
+    });
+    (sums.collect(), counts.collect())
+}
