@@ -20,7 +20,7 @@ from ._errors import (
     MisuseError,
     UnsupportedError,
 )
-from ._importance import ImportanceMatrix
+from ._importance import ImportanceMatrix, gguf_tensor_names
 from ._job import convert_model, quantize_model
 from ._model import Metadata, Model, open
 from ._quantlib import (
@@ -61,6 +61,7 @@ __all__ = [
     "dequantize",
     "edit_metadata",
     "extract_tensor",
+    "gguf_tensor_names",
     "merge",
     "open",
     "quantize",

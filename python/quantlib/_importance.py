@@ -1,13 +1,15 @@
 """Importance matrices: how much each input column of each tensor matters."""
 
+import json
 import os
-from collections.abc import Iterable, Iterator, MutableMapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._quantlib import ImportanceStore
+from ._quantlib import ImportanceStore, tensor_names
 
 _Path = str | os.PathLike[str]
 
@@ -122,3 +124,35 @@ class ImportanceMatrix(MutableMapping[str, NDArray[np.float32]]):
 
     def __repr__(self) -> str:
         return f"<ImportanceMatrix of {len(self)} tensors, {self.chunks} chunks>"
+
+
+def gguf_tensor_names(model: _Path | Mapping[str, Any], name: str) -> list[str]:
+    """The names in GGUF that a tensor of a Hugging Face model goes to.
+
+    None for a tensor that has no place there, several for one that is split. All experts of a layer
+    go to tensors of the same names.
+
+    Parameters
+    ----------
+    model : path or mapping
+        The model's folder, or what its config.json holds.
+    name : str
+        The tensor's name in Hugging Face's files.
+
+    Examples
+    --------
+    >>> config = {"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 8}
+    >>> ql.gguf_tensor_names(config, "model.layers.3.self_attn.q_proj.weight")
+    ['blk.3.attn_q.weight']
+    """
+    return all_names(model, [name])[0]
+
+
+def all_names(model: _Path | Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
+    """The names in GGUF of many tensors."""
+    if not isinstance(model, Mapping):
+        return tensor_names(model, names)
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(dict(model), file)
+        return tensor_names(folder, names)

@@ -27,6 +27,7 @@ __all__ = [
     "run_command",
     "save",
     "split_model",
+    "tensor_names",
     "type_table",
 ]
 
@@ -101,6 +102,7 @@ class ImportanceStore:
     @datasets.setter
     def datasets(self, names: Sequence[bytes]) -> None: ...
 
+def tensor_names(folder: _Path, names: Sequence[str]) -> list[list[str]]: ...
 @final
 class ModelFile:
     def __new__(cls, path: _Path) -> ModelFile: ...

@@ -7,6 +7,8 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use quantlib::arch;
+use quantlib::format::hf::Folder;
 use quantlib::format::imatrix::{self, Format};
 use quantlib::model::{ImportanceMatrix, ImportanceSource, Statistics};
 use std::num::NonZeroU32;
@@ -155,6 +157,13 @@ impl ImportanceStore {
     fn set_datasets(&mut self, names: Vec<Vec<u8>>) {
         self.change().datasets = names.into_iter().map(Into::into).collect();
     }
+}
+
+/// The names in GGUF of each of a Hugging Face model's tensors.
+#[pyfunction]
+pub fn tensor_names(folder: PathBuf, names: Vec<String>) -> PyResult<Vec<Vec<String>>> {
+    let folder = Folder::open(folder).map_err(to_python)?;
+    arch::tensor_names(&folder, &names).map_err(to_python)
 }
 
 impl ImportanceStore {

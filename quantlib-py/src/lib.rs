@@ -29,7 +29,7 @@ mod _quantlib {
     #[pymodule_export]
     use crate::dtype::{build_info, type_table};
     #[pymodule_export]
-    use crate::imatrix::ImportanceStore;
+    use crate::imatrix::{ImportanceStore, tensor_names};
     #[pymodule_export]
     use crate::job::{convert_model, quantize_model, run_command};
     #[pymodule_export]

@@ -313,7 +313,7 @@ fn damaged_files_of_the_gguf_form_are_refused() {
         let error = file.read(&bytes[..len]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed, "{len}: {error}");
     }
-    let refused = |tensors: &[_], without: &str, words: &str| {
+    let refused = |tensors: &[(&str, DType, &[f32])], without: &str, words: &str| {
         gguf(&path, tensors, without);
         let error = read(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");

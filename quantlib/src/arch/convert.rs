@@ -113,6 +113,32 @@ fn is_unigram(folder: &Folder, family: &Family) -> Result<bool> {
     Ok(model.is_some_and(|kind| kind == "Unigram"))
 }
 
+/// The names in GGUF of tensors that a Hugging Face model has: none for a tensor without a place there,
+/// several for one that is split. All experts of a block go to tensors of the same names. Only
+/// config.json of the folder is read.
+///
+/// ```no_run
+/// let folder = quantlib::format::hf::Folder::open("my-model")?;
+/// let names = quantlib::arch::tensor_names(&folder, &["model.layers.3.mlp.up_proj.weight"])?;
+/// assert_eq!(names[0], ["blk.3.ffn_up.weight"]);
+/// # Ok::<(), quantlib::Error>(())
+/// ```
+///
+/// # Errors
+/// `unsupported` for an unknown architecture, `malformed` if config.json lacks what it needs.
+pub fn tensor_names<S: AsRef<str>>(folder: &Folder, names: &[S]) -> Result<Vec<Vec<String>>> {
+    let in_config = |e: Error| e.in_file(folder.path().join("config.json"));
+    let class = folder.architecture()?;
+    let family = Family::of(class, families::ALL).map_err(in_config)?;
+    let hparams = Hparams::load(folder)?;
+    let file_type = OutType::F32.decide(&[]);
+    let mapper = Mapper::new(family, class, &hparams, file_type, &[], None).map_err(in_config)?;
+    Ok(names
+        .iter()
+        .map(|name| mapper.names(name.as_ref()))
+        .collect())
+}
+
 /// The version of ggml's block formats.
 const QUANTIZATION_VERSION: u32 = 2;
 

@@ -20,7 +20,7 @@ mod rope_factors;
 mod stacks;
 mod tensors;
 
-pub use convert::{ConvertOptions, convert_plan};
+pub use convert::{ConvertOptions, convert_plan, tensor_names};
 pub use lora::{Lora, attach as attach_loras};
 pub use outtype::OutType;
 

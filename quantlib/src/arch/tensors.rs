@@ -183,6 +183,17 @@ impl<'m> Mapper<'m> {
         }
     }
 
+    /// The names of the output tensors that a source tensor's values go to.
+    pub(super) fn names(&self, source: &str) -> Vec<String> {
+        let respelled = self.respell(source);
+        let place = self.place(&respelled);
+        let Some(place) = place.filter(|_| !self.skips(source, &respelled)) else {
+            return Vec::new();
+        };
+        let tensors = self.by_name.get(place.hf.as_str()).into_iter().flatten();
+        tensors.map(|tensor| place.output_name(tensor)).collect()
+    }
+
     /// The output tensor of an expression.
     fn output(&mut self, tensor: &Tensor, place: &Place, source: Expr) -> Result<OutputTensor> {
         let typed = source.infer(&|name| self.by_source.get(name).copied())?;
