@@ -14,10 +14,11 @@ accumulated under the matrix' name in GGUF. llama-quantize takes the file too:
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
-from ._errors import MisuseError
-from ._importance import ImportanceMatrix, tensor_names
+from ._errors import MisuseError, UnsupportedError
+from ._importance import ImportanceMatrix, all_names
 
 __all__ = ["chunks", "collect_importance", "collecting"]
 
@@ -104,35 +105,18 @@ def collecting(
     The arguments are those of :func:`collect_importance`.
     """
     collected = ImportanceMatrix() if matrix is None else matrix
-    layers = _layers(model, config, output)
-    shown = _Shown()
-    with ExitStack() as hooks:
-        hook = model.register_forward_pre_hook(shown.remember, with_kwargs=True)
-        hooks.callback(hook.remove)
-        for layer, name in layers:
-            hook = layer.register_forward_pre_hook(_accumulate(collected, name, shown))
-            hooks.callback(hook.remove)
-        yield collected
-
-
-def _layers(model: Any, config: Mapping[str, Any] | None, output: bool) -> list[tuple[Any, str]]:
-    """The layers to listen to, with the names of their matrices in GGUF."""
     if config is None:
         config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
-    found = [(f"{name}.weight", layer) for name, layer in model.named_modules() if _is_layer(layer)]
-    names = tensor_names(config, [name for name, _ in found])
-    tied = bool(config.get("tie_word_embeddings"))
-    wanted = lambda name: name.startswith("blk.") or (output and name == "output.weight" and not tied)
-    layers = [
-        (layer, name) for (_, layer), name in zip(found, names, strict=True) if name is not None and wanted(name)
-    ]
-    if not layers:
+    hooked = [*_layers(model, config, output), *_experts(model, config)]
+    if not hooked:
         raise MisuseError("no layer of the model has a matrix in GGUF; pass the whole model, as transformers loads it")
-    return layers
-
-
-def _is_layer(layer: Any) -> bool:
-    return any(base.__name__ in _LAYERS for base in type(layer).__mro__)
+    shown = _Shown()
+    with ExitStack() as hooks:
+        hooks.callback(model.register_forward_pre_hook(shown.remember, with_kwargs=True).remove)
+        for module, listener in hooked:
+            listen = partial(listener, collected, shown)
+            hooks.callback(module.register_forward_pre_hook(listen, with_kwargs=True).remove)
+        yield collected
 
 
 class _Shown:
@@ -142,23 +126,97 @@ class _Shown:
         self._mask: Any = None
 
     def remember(self, _model: Any, _args: Any, kwargs: Mapping[str, Any]) -> None:
-        mask = kwargs.get("attention_mask")
+        mask: Any = kwargs.get("attention_mask")
         self._mask = mask.bool() if getattr(mask, "ndim", 0) == 2 else None
 
     def rows(self, x: Any) -> Any:
+        """The rows of shown tokens, in which `x` may have any dimensions."""
+        rows = x.detach().reshape(-1, x.shape[-1])
         mask = self._mask
-        if mask is None or x.shape[:2] != mask.shape:
-            return x
-        return x[mask.to(x.device)]
+        if mask is None or mask.numel() != len(rows):
+            return rows
+        return rows[mask.reshape(-1).to(rows.device)]
 
 
-def _accumulate(matrix: ImportanceMatrix, name: str, shown: _Shown) -> Any:
-    def hook(_layer: Any, args: tuple[Any, ...]) -> None:
-        rows = shown.rows(args[0].detach())
-        rows = rows.reshape(-1, rows.shape[-1]).to("cpu").float().contiguous()
+def _layers(model: Any, config: Mapping[str, Any], output: bool) -> Iterator[tuple[Any, Any]]:
+    """The layers of one matrix, with listeners that know its names in GGUF."""
+    layers = {f"{name}.weight": layer for name, layer in model.named_modules() if _is_layer(layer)}
+    tied = bool(config.get("tie_word_embeddings"))
+    for layer, names in zip(layers.values(), all_names(config, list(layers)), strict=True):
+        wanted = [name for name in names if name.startswith("blk.") or (output and name == "output.weight" and not tied)]
+        if wanted:
+            yield layer, partial(_on_layer, wanted)
+
+
+def _is_layer(layer: Any) -> bool:
+    return any(base.__name__ in _LAYERS for base in type(layer).__mro__)
+
+
+def _on_layer(
+    names: list[str], matrix: ImportanceMatrix, shown: _Shown, _layer: Any, args: Any, kwargs: Mapping[str, Any]
+) -> None:
+    rows = _floats(shown.rows(args[0] if args else next(iter(kwargs.values()))))
+    for name in names:
         matrix.accumulate(name, rows)
 
-    return hook
+
+def _experts(model: Any, config: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """The modules that hold the matrices of all experts of a layer, with listeners."""
+    for name, experts in model.named_modules():
+        if getattr(getattr(experts, "gate_up_proj", None), "ndim", 0) != 3:
+            continue
+        plain = not getattr(experts, "is_transposed", False) and not getattr(experts, "has_bias", False)
+        if not plain or not getattr(experts, "is_concatenated", True) or not hasattr(experts, "act_fn"):
+            raise UnsupportedError(f"experts like those of {name} cannot be listened to yet")
+        mixtral = name.replace(".mlp.", ".block_sparse_moe.")
+        inner = _first(
+            config,
+            [f"{name}.gate_up_proj"],
+            [f"{name}.0.gate_proj.weight", f"{name}.0.up_proj.weight"],
+            [f"{mixtral}.0.w1.weight", f"{mixtral}.0.w3.weight"],
+        )
+        outer = _first(config, [f"{name}.down_proj"], [f"{name}.0.down_proj.weight"], [f"{mixtral}.0.w2.weight"])
+        if inner and outer:
+            yield experts, partial(_on_experts, inner, outer)
+
+
+def _first(config: Mapping[str, Any], *spellings: list[str]) -> list[str]:
+    """The names in GGUF of the first of several spellings that has any."""
+    for spelling in spellings:
+        if names := [name for names in all_names(config, spelling) for name in names]:
+            return names
+    return []
+
+
+def _on_experts(
+    inner: list[str],
+    outer: list[str],
+    matrix: ImportanceMatrix,
+    shown: _Shown,
+    experts: Any,
+    args: Any,
+    kwargs: Mapping[str, Any],
+) -> None:
+    torch: Any = importlib.import_module("torch")
+    states, taken = [*args, *kwargs.values()][:2]
+    rows, taken = shown.rows(states), shown.rows(taken)
+    count = experts.gate_up_proj.shape[0]
+    # Every token's first expert, then every token's second, as llama-imatrix does.
+    rows, taken = rows.repeat(taken.shape[1], 1), taken.T.reshape(-1)
+    rows, taken = rows[taken < count], taken[taken < count]
+    # What goes into the second matrix is calculated here once more: it never leaves the module.
+    middle = rows.new_empty(len(rows), experts.down_proj.shape[2])
+    for expert in taken.unique():
+        own = taken == expert
+        gate, up = torch.nn.functional.linear(rows[own], experts.gate_up_proj[expert]).chunk(2, dim=-1)
+        middle[own] = experts.act_fn(gate) * up
+    for names, values in ((inner, rows), (outer, middle)):
+        for name in names:
+            matrix.accumulate(name, _floats(values), count, taken.cpu())
+
+
+def _floats(rows: Any) -> Any:
+    return rows.detach().to("cpu").float().contiguous()
 
 
 def _on(model: Any, value: Any) -> Any:

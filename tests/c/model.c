@@ -139,6 +139,29 @@ static int progress(void *user, uint64_t done, uint64_t total) {
     return calls->cancel;
 }
 
+/* Writes an importance matrix of one entry, in the older form. */
+static const char *in_one_entry(const char *folder) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/one.dat", folder);
+    const int32_t entries = 1, name = 5, calls = 1, values = 1;
+    const float weight = 1;
+    FILE *file = fopen(path, "wb");
+    CHECK(file != NULL);
+    CHECK(fwrite(&entries, 4, 1, file) && fwrite(&name, 4, 1, file) && fwrite("other", 5, 1, file));
+    CHECK(fwrite(&calls, 4, 1, file) && fwrite(&values, 4, 1, file) && fwrite(&weight, 4, 1, file));
+    CHECK(fclose(file) == 0);
+    return path;
+}
+
+static void check_entries(const char *path, uint32_t expected) {
+    ql_model *model = NULL;
+    ql_value value;
+    CHECK(ql_model_open(path, &model) == QL_OK);
+    CHECK(ql_model_metadata(model, "quantize.imatrix.entries_count", &value) == QL_OK);
+    CHECK(*(const uint32_t *)value.data == expected);
+    ql_model_close(model);
+}
+
 static void quantize(const char *src, const char *folder) {
     const char *path = in_folder(folder, "quantized.gguf");
     struct calls calls = {0, 0, 1};
@@ -152,7 +175,14 @@ static void quantize(const char *src, const char *folder) {
     calls.done = 0;
     CHECK(ql_quantize_model(src, path, "no_such_recipe", &options) == QL_ERROR_MISUSE);
     CHECK(ql_quantize_model("no/such/model", path, "q4_k_m", &options) == QL_ERROR_IO);
+    options.imatrix = "no/such/matrix.gguf";
+    CHECK(ql_quantize_model(src, path, "q4_k_m", &options) == QL_ERROR_IO);
+    CHECK(strstr(ql_last_error_message(), "no/such/matrix.gguf"));
     CHECK(!exists(path));
+    options.imatrix = in_one_entry(folder);
+    CHECK(ql_quantize_model(src, path, "q4_k_m", &options) == QL_OK);
+    check_entries(path, 1);
+    options.imatrix = NULL;
     CHECK(ql_quantize_model(src, path, "Q4_K_M", &options) == QL_OK);
     CHECK(calls.done == calls.total && calls.total > 0);
 

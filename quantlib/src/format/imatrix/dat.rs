@@ -113,7 +113,8 @@ struct Scan<'f> {
 
 impl Scan<'_> {
     fn entry(&mut self, limits: &Limits) -> Result<(String, Entry)> {
-        let name = self.text("a tensor's name", limits.name_bytes)?;
+        let len = self.number("the length of a tensor's name")?;
+        let name = self.text("a tensor's name", len, limits.name_bytes)?;
         let name = String::from_utf8(name).map_err(|e| {
             let name = e.as_bytes().escape_ascii();
             Error::malformed(format!("a tensor's name is not UTF-8: '{name}'"))
@@ -148,16 +149,17 @@ impl Scan<'_> {
         if self.left() == 0 {
             return Ok(about);
         }
-        let dataset = self.text("the data set's name", limits.name_bytes)?;
+        let len = self.number("the length of the data set's name")?;
+        // llama.cpp reads no name of a negative length, and minds it no more than an empty one.
+        let dataset = self.text("the data set's name", len.max(0), limits.name_bytes)?;
         if !dataset.is_empty() {
             about.datasets.push(dataset.into());
         }
         Ok(about)
     }
 
-    /// A string behind its length. llama.cpp takes it for one of C, which ends with a NUL.
-    fn text(&mut self, what: &str, longest: u64) -> Result<Vec<u8>> {
-        let stated = self.number(what)?;
+    /// A string of a length from the file. llama.cpp takes it for one of C, which ends with a NUL.
+    fn text(&mut self, what: &str, stated: i32, longest: u64) -> Result<Vec<u8>> {
         let len = u64::try_from(stated).ok();
         let Some(len) = len.filter(|&len| len <= self.left()) else {
             return Err(Error::malformed(format!(
