@@ -123,6 +123,8 @@ pub(super) enum Spare {
 pub(super) enum Spelling {
     /// A start that is dropped.
     Prefix(&'static str),
+    /// A part that is dropped wherever it stands.
+    Part(&'static str),
     /// An end that is written otherwise.
     Suffix(&'static str, &'static str),
     /// The start of a whole name that is written otherwise where the classes of a classifier have

@@ -13,6 +13,7 @@ mod hparams;
 mod keys;
 mod long_rope;
 mod lora;
+mod modalities;
 mod outtype;
 mod params;
 mod rewrite;

@@ -4,6 +4,7 @@ use super::family::{Computed, Family, Spare, Spelling, Tensor, TypeClass};
 use super::fp8::Fp8;
 use super::hparams::Hparams;
 use super::long_rope::LongRope;
+use super::modalities;
 use super::outtype::FileType;
 use super::params::BLOCKS;
 use super::rewrite::rewrite;
@@ -221,7 +222,8 @@ impl<'m> Mapper<'m> {
         let mut ends = SKIPPED_ENDS.iter().chain(self.family.skip_ends);
         let mut starts = self.family.skip.iter();
         let mut spare = self.family.spare.iter();
-        ends.any(|end| name.ends_with(end))
+        modalities::is_other(name)
+            || ends.any(|end| name.ends_with(end))
             || self.fp8.is_some_and(|fp8| fp8.skips(name))
             || starts.any(|start| respelled.starts_with(start))
             || spare.any(|spare| self.spares(*spare, respelled))
@@ -241,6 +243,7 @@ impl<'m> Mapper<'m> {
         let mut name = name.to_owned();
         for spelling in self.family.spellings {
             let respelled = match spelling {
+                Spelling::Part(part) => Some(name.replace(part, "")),
                 Spelling::Prefix(start) => name.strip_prefix(start).map(str::to_owned),
                 Spelling::Suffix(old, new) => {
                     name.strip_suffix(old).map(|stem| format!("{stem}{new}"))

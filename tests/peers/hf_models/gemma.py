@@ -114,6 +114,50 @@ def gemma3_everywhere(folder):
     write_weights(folder, gemma_tensors(config, "F32", AROUND, norms=Q_K_NORMS))
 
 
+def with_eyes(config, **whole):
+    """A configuration of a model with eyes around one of a language model."""
+    keys = ("architectures", "model_type", "bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
+    text = {key: value for key, value in config.items() if key not in keys}
+    return {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "mm_tokens_per_image": 256,
+            "boi_token_index": 255999, "eoi_token_index": 256000, "image_token_index": 262144,
+            "initializer_range": 0.02, "torch_dtype": "bfloat16", "text_config": {"model_type": "gemma3_text", **text},
+            "vision_config": {"hidden_size": 32, "image_size": 896, "intermediate_size": 64, "patch_size": 14,
+                              "model_type": "siglip_vision_model", "num_attention_heads": 2, "num_hidden_layers": 1,
+                              "vision_use_head": False}, **whole}
+
+
+def eyes(prefix, projector):
+    return {
+        f"{prefix}vision_model.embeddings.patch_embedding.weight": ("BF16", [32, 3, 14, 14]),
+        f"{prefix}vision_model.encoder.layers.0.layer_norm1.weight": ("BF16", [32]),
+        f"{projector}mm_input_projection_weight": ("BF16", [32, 64]),
+        f"{projector}mm_soft_emb_norm.weight": ("BF16", [32]),
+    }
+
+
+def gemma3_eyes(folder):
+    """The language model of one that sees; most hyper-parameters are the class's defaults."""
+    gemma_vocab(folder)
+    sizes = ("hidden_size", "intermediate_size", "num_hidden_layers", "head_dim", "sliding_window")
+    text = {key: GEMMA3[key] for key in sizes} | {"rope_scaling": {"factor": 8.0, "rope_type": "linear"}}
+    text |= {"vocab_size": 1030, "num_attention_heads": 8, "num_key_value_heads": 4}
+    write_json(folder / "config.json", with_eyes(text, eoi_token_id=1026, eos_token_id=[1, 1026]))
+    tensors = gemma_tensors(text, "BF16", AROUND, norms=Q_K_NORMS, prefix="language_model.model.")
+    tensors |= eyes("vision_tower.", "multi_modal_projector.")
+    write_weights(folder, tensors, shards=2)
+
+
+def gemma3_eyes_new(folder):
+    """The names of today; the vision part has a value of a wrong type, so that nothing is filled in."""
+    gemma_vocab(folder)
+    config = with_eyes({**GEMMA3, "vocab_size": 1030}, bos_token_id=2)
+    config["vision_config"]["layer_norm_eps"] = 1
+    write_json(folder / "config.json", config)
+    tensors = gemma_tensors(GEMMA3, "F16", AROUND, norms=Q_K_NORMS, prefix="model.language_model.")
+    tensors |= eyes("model.vision_tower.", "model.multi_modal_projector.")
+    write_weights(folder, tensors)
+
+
 MODELS = {
     "gemma-2b-it": (gemma, None),
     "gemma-defaults": (gemma_defaults, None),
@@ -122,4 +166,6 @@ MODELS = {
     "gemma-3-270m-it": (gemma3, None),
     "gemma3-new-rope": (gemma3_new, "gpt-2"),
     "gemma3-everywhere": (gemma3_everywhere, None),
+    "gemma-3-4b-it": (gemma3_eyes, None),
+    "gemma3-eyes-raw": (gemma3_eyes_new, None),
 }

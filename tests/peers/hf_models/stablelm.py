@@ -53,6 +53,20 @@ def stablelm_epoch(folder):
     write_weights(folder, stablelm_tensors(config, "F32", head=False))
 
 
+def stablelm_head_norms(folder):
+    """StableLM 2 12B: a norm for every head, more than nine of them, in shards."""
+    config = {**STABLELM, "vocab_size": stablelm_vocab(folder), "num_attention_heads": 16, "num_key_value_heads": 2,
+              "qk_layernorm": True, "use_parallel_residual": True, "torch_dtype": "bfloat16"}
+    write_json(folder / "config.json", config)
+    tensors = stablelm_tensors(config, "BF16", norm_biases=False)
+    for layer in range(config["num_hidden_layers"]):
+        for kind, heads in (("q", 16), ("k", 2)):
+            for head in range(heads):
+                name = f"model.layers.{layer}.self_attn.{kind}_layernorm.norms.{head}.weight"
+                tensors[name] = ("BF16", [config["hidden_size"] // 16])
+    write_weights(folder, tensors, shards=3)
+
+
 def stablelm_defaults(folder):
     config = {key: STABLELM[key] for key in ("architectures", "model_type", "hidden_size", "intermediate_size",
                                              "num_hidden_layers")}
@@ -65,5 +79,6 @@ MODELS = {
     "stablelm-3b-4e1t": (stablelm, "stablelm2"),
     "stablelm-2-1_6b": (stablelm2, "stablelm2"),
     "stablelm-epoch": (stablelm_epoch, "stablelm2"),
+    "stablelm-2-12b": (stablelm_head_norms, "stablelm2"),
     "stablelm-plain": (stablelm_defaults, "stablelm2"),
 }

@@ -1,6 +1,6 @@
 //! Gemma 1 to 3: norms that add one to their weight, embeddings that are the output matrix too.
 
-use crate::arch::family::{Family, Param, Rewrite, Tensor, TypeClass};
+use crate::arch::family::{Family, Param, Rewrite, Spelling, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
     ANY, BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Null, Rope,
     Rule, TEXT, Unseen,
@@ -98,8 +98,9 @@ pub(super) const GEMMA2: Family = Family {
 };
 
 pub(super) const GEMMA3: Family = Family {
-    classes: &["Gemma3ForCausalLM"],
+    classes: &["Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"],
     gguf: "gemma3",
+    spellings: &[Spelling::Part("language_model.")],
     skip: &[],
     tensors: &[
         LAYERS,
@@ -200,6 +201,63 @@ pub(super) const GEMMA2_CONFIG: ConfigClass = ConfigClass {
     ],
     ..ConfigClass::BLANK
 };
+
+/// The configuration of Gemma 3 with eyes.
+pub(super) const GEMMA3_CONFIG: ConfigClass = ConfigClass {
+    model_type: "gemma3",
+    parts: &[
+        ("text_config", &GEMMA3_TEXT_CONFIG),
+        ("vision_config", &SIGLIP_CONFIG),
+    ],
+    fields: &[
+        COMMON,
+        NO_DECODER,
+        &[
+            ("text_config", MAP | NONE, Unseen),
+            ("vision_config", MAP | NONE, Unseen),
+            ("mm_tokens_per_image", INT | NONE, Unseen),
+            ("boi_token_index", INT | NONE, Unseen),
+            ("eoi_token_index", INT | NONE, Unseen),
+            ("image_token_index", INT | NONE, Unseen),
+            ("initializer_range", FLOAT | NONE, Unseen),
+            ("tie_word_embeddings", BOOL | NONE, Unseen),
+            ("hidden_act", ANY, Unseen),
+        ],
+    ],
+    ..ConfigClass::BLANK
+};
+
+/// The configuration of its eyes, of which a file shows nothing.
+const SIGLIP_CONFIG: ConfigClass = ConfigClass {
+    model_type: "siglip_vision_model",
+    fields: &[
+        COMMON,
+        NO_DECODER,
+        &[
+            ("hidden_size", INT, Unseen),
+            ("intermediate_size", INT, Unseen),
+            ("num_hidden_layers", INT, Unseen),
+            ("num_attention_heads", INT, Unseen),
+            ("num_channels", INT, Unseen),
+            ("image_size", INT | LIST, Unseen),
+            ("patch_size", INT | LIST, Unseen),
+            ("layer_norm_eps", FLOAT, Unseen),
+            ("attention_dropout", FLOAT | INT, Unseen),
+            ("vision_use_head", BOOL, Unseen),
+        ],
+    ],
+    ..ConfigClass::BLANK
+};
+
+/// What these two do not have of what decoders do.
+const NO_DECODER: &[Field] = &[
+    ("tie_word_embeddings", ANY, Unseen),
+    ("use_cache", ANY, Unseen),
+    ("initializer_range", ANY, Unseen),
+    ("pad_token_id", ANY, Unseen),
+    ("bos_token_id", ANY, Unseen),
+    ("eos_token_id", ANY, Unseen),
+];
 
 /// The configuration of Gemma 3 and of its language model.
 pub(super) const GEMMA3_TEXT_CONFIG: ConfigClass = ConfigClass {

@@ -84,6 +84,7 @@ pub(super) const CONFIGS: &[&ConfigClass] = &[
     &gemma::GEMMA_CONFIG,
     &gemma::GEMMA2_CONFIG,
     &gemma::GEMMA3_TEXT_CONFIG,
+    &gemma::GEMMA3_CONFIG,
 ];
 
 /// What decoders with RMS norms have in common: all but the query and key projections, which some

@@ -1,7 +1,7 @@
 //! StableLM: layer norms around gated layers, a part of each head turned.
 
 use super::{BACKBONE, FEED_FORWARD, QUERY_KEY};
-use crate::arch::family::{Family, Param, Turned};
+use crate::arch::family::{Family, Param, Stack, Tensor, Turned};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, No, Rope, Unseen,
 };
@@ -15,7 +15,7 @@ pub(super) const STABLELM: Family = Family {
         "LlavaStableLMEpochForCausalLM",
     ],
     gguf: "stablelm",
-    tensors: &[BACKBONE, FEED_FORWARD, QUERY_KEY],
+    tensors: &[BACKBONE, FEED_FORWARD, QUERY_KEY, HEAD_NORMS],
     params: &[&[
         Param::Needed(&[
             Param::Uint("context_length", &["max_position_embeddings"]),
@@ -38,6 +38,26 @@ pub(super) const STABLELM: Family = Family {
     vocab: VocabStyle::StableLm,
     ..Family::BLANK
 };
+
+/// The norms of StableLM 2 12B, one for every head.
+const HEAD_NORMS: &[Tensor] = &[
+    Tensor::new(
+        "model.layers.{}.self_attn.q_layernorm.norms.{}",
+        "blk.{}.attn_q_norm",
+    )
+    .stack(&Stack {
+        of: "query norms",
+        count: &["num_attention_heads"],
+    }),
+    Tensor::new(
+        "model.layers.{}.self_attn.k_layernorm.norms.{}",
+        "blk.{}.attn_k_norm",
+    )
+    .stack(&Stack {
+        of: "key norms",
+        count: &["num_key_value_heads"],
+    }),
+];
 
 /// StableLM's configuration.
 pub(super) const STABLELM_CONFIG: ConfigClass = ConfigClass {

@@ -2,6 +2,7 @@
 //!
 //! The classes themselves stand with the architectures, in [`families`](super::super::families).
 
+use super::super::families;
 use super::rope;
 use crate::format::hf::Object;
 use serde_json::{Map, Value, json};
@@ -15,6 +16,8 @@ pub(in crate::arch) struct ConfigClass {
     pub(in crate::arch) aliases: &'static [(&'static str, &'static str)],
     /// Its fields, in groups that classes can share; of several of one name the last counts.
     pub(in crate::arch) fields: &'static [&'static [Field]],
+    /// The configurations it is composed of, by their keys; the language model's is `text_config`.
+    pub(in crate::arch) parts: &'static [(&'static str, &'static ConfigClass)],
     /// Its rope parameters.
     pub(in crate::arch) rope: Rope,
     /// What it does beyond filling in defaults, in this order.
@@ -152,9 +155,22 @@ impl ConfigClass {
         model_type: "",
         aliases: &[],
         fields: &[],
+        parts: &[],
         rope: Rope::Absent,
         rules: &[],
     };
+
+    /// The class that config.json names, if it is known.
+    pub(super) fn of(config: &Object) -> Option<&'static Self> {
+        let model_type = config.get("model_type")?.as_str()?;
+        let mut classes = families::CONFIGS.iter().copied();
+        classes.find(|class| class.model_type == model_type)
+    }
+
+    /// Whether its language model is only a part of it.
+    pub(super) fn is_composite(&self) -> bool {
+        !self.parts.is_empty()
+    }
 
     /// The name of the field that a name stands for.
     fn field<'n>(&self, name: &'n str) -> &'n str {
@@ -185,7 +201,14 @@ impl ConfigClass {
                 (None, Yes) => set(&mut values, name, json!(true)),
             }
         }
-        self.fill_heads(&mut values)?;
+        for (key, part) in self.parts {
+            let part = match values.get(*key) {
+                Some(Value::Object(own)) => part.complete(own)?,
+                _ => part.complete(&Object::new())?,
+            };
+            set(&mut values, key, Value::Object(part));
+        }
+        self.fill_heads(&mut values);
         for rule in self.rules {
             rule.apply(&mut values)?;
         }
@@ -205,15 +228,12 @@ impl ConfigClass {
     }
 
     /// As many key heads as query heads, where their number is null.
-    fn fill_heads(&self, values: &mut Object) -> Option<()> {
-        let heads = values.get(self.field("num_attention_heads"))?.clone();
-        if values
-            .get("num_key_value_heads")
-            .is_some_and(Value::is_null)
-        {
+    fn fill_heads(&self, values: &mut Object) {
+        let heads = values.get(self.field("num_attention_heads")).cloned();
+        let keys = values.get("num_key_value_heads");
+        if let (Some(heads), Some(Value::Null)) = (heads, keys) {
             set(values, "num_key_value_heads", heads);
         }
-        Some(())
     }
 
     fn layers_fit(&self, values: &Object) -> bool {

@@ -8,11 +8,11 @@ mod asked;
 pub(super) mod classes;
 mod rope;
 
-use super::families;
 use super::family::Turned;
 use super::params::BLOCKS;
 use crate::error::{Error, Result};
 use crate::format::hf::{Folder, Object};
+use classes::ConfigClass;
 use serde_json::Value;
 
 /// More blocks than any model has.
@@ -35,15 +35,16 @@ impl Hparams {
     /// # Errors
     /// `unsupported` for what needs more than hyper-parameters: quantized weights, drafts.
     pub(super) fn load(folder: &Folder) -> Result<Self> {
-        Self::new(folder.hparams()).map_err(|e| e.in_file(folder.path().join("config.json")))
+        let config = match ConfigClass::of(folder.config()) {
+            Some(class) if class.is_composite() => folder.config(),
+            _ => folder.hparams(),
+        };
+        Self::new(config).map_err(|e| e.in_file(folder.path().join("config.json")))
     }
 
     pub(super) fn new(config: &Object) -> Result<Self> {
-        refuse_special(config)?;
-        let model_type = config.get("model_type").and_then(Value::as_str);
-        let class = families::CONFIGS
-            .iter()
-            .find(|c| Some(c.model_type) == model_type);
+        let class = ConfigClass::of(config);
+        refuse_special(config, class)?;
         let completed = class.and_then(|class| class.complete(config));
         let mut hparams = Self {
             completed: completed.is_some(),
@@ -51,6 +52,10 @@ impl Hparams {
             rope: Object::new(),
             tokens: None,
         };
+        // What the language model says of itself counts more than what the whole says.
+        if let Some(Value::Object(text)) = hparams.values.get("text_config").cloned() {
+            hparams.values.extend(text);
+        }
         hparams.rope = rope::parameters(&hparams)?;
         Ok(hparams)
     }
@@ -178,9 +183,9 @@ fn no_heads() -> Error {
 }
 
 /// Refuses what the converter treats otherwise than by hyper-parameters.
-fn refuse_special(config: &Object) -> Result<()> {
+fn refuse_special(config: &Object, class: Option<&ConfigClass>) -> Result<()> {
     let set = |key: &str| config.get(key).is_some_and(|value| !value.is_null());
-    if set("text_config") {
+    if set("text_config") && !class.is_some_and(ConfigClass::is_composite) {
         return Err(Error::unsupported(
             "is a composite model, of which nothing here knows the parts",
         )
