@@ -19,17 +19,16 @@ def stablelm_vocab(folder):
                      eos_token="<|endoftext|>", unk_token="<|endoftext|>", add_prefix_space=False)
 
 
-def stablelm_tensors(config, dtype, norm_biases=True, **options):
+def stablelm_tensors(config, dtype, **options):
     tensors = decoder_tensors(config, dtype, **options)
-    if norm_biases:
-        blocks = [f"model.layers.{layer}.{norm}" for layer in range(config["num_hidden_layers"]) for norm in NORMS]
-        for norm in [*blocks, "model.norm"]:
-            tensors[norm + ".bias"] = (dtype, [config["hidden_size"]])
+    blocks = [f"model.layers.{layer}.{norm}" for layer in range(config["num_hidden_layers"]) for norm in NORMS]
+    for norm in [*blocks, "model.norm"]:
+        tensors[norm + ".bias"] = (dtype, [config["hidden_size"]])
     return tensors
 
 
 def stablelm(folder):
-    """The first 3B: an output matrix, norms with biases."""
+    """The first 3B: an output matrix of its own."""
     config = {**STABLELM, "vocab_size": stablelm_vocab(folder) + 5, "torch_dtype": "bfloat16"}
     write_json(folder / "config.json", config)
     write_weights(folder, stablelm_tensors(config, "BF16"))
@@ -41,7 +40,7 @@ def stablelm2(folder):
               "use_parallel_residual": True, "rope_parameters": {"rope_theta": 5000.0, "partial_rotary_factor": 0.4}}
     del config["partial_rotary_factor"], config["rope_theta"]
     write_json(folder / "config.json", config)
-    write_weights(folder, stablelm_tensors(config, "F16", norm_biases=False, biases=BIASES), shards=2)
+    write_weights(folder, stablelm_tensors(config, "F16", biases=BIASES), shards=2)
 
 
 def stablelm_epoch(folder):
@@ -58,7 +57,7 @@ def stablelm_head_norms(folder):
     config = {**STABLELM, "vocab_size": stablelm_vocab(folder), "num_attention_heads": 16, "num_key_value_heads": 2,
               "qk_layernorm": True, "use_parallel_residual": True, "torch_dtype": "bfloat16"}
     write_json(folder / "config.json", config)
-    tensors = stablelm_tensors(config, "BF16", norm_biases=False)
+    tensors = stablelm_tensors(config, "BF16")
     for layer in range(config["num_hidden_layers"]):
         for kind, heads in (("q", 16), ("k", 2)):
             for head in range(heads):
