@@ -76,3 +76,54 @@ fn attention(rope: &Object, context: f64, trained: f64) -> Result<f32> {
     };
     Ok(if scale > 1.0 { factor as f32 } else { 1.0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use serde_json::json;
+
+    fn load(rope: Value) -> Result<Option<LongRope>> {
+        let config = json!({
+            "model_type": "phi-msft", "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1,
+            "max_position_embeddings": 1024, "original_max_position_embeddings": 32, "rope_scaling": rope
+        });
+        let Value::Object(config) = config else {
+            unreachable!()
+        };
+        LongRope::load(&Hparams::new(&config)?)
+    }
+
+    #[test]
+    fn attention_grows_with_the_context() {
+        let rope = json!({"type": "su", "long_factor": [2, 3.5], "short_factor": [1, 1]});
+        let long = load(rope).unwrap().unwrap();
+        assert_eq!(long.long, [2.0, 3.5]);
+        assert_eq!(long.attention, 2f32.sqrt());
+        assert_eq!(load(json!({"type": "linear"})).unwrap(), None);
+    }
+
+    #[test]
+    fn factors_must_fit_the_heads() {
+        for (rope, kind) in [
+            (
+                json!({"type": "su", "long_factor": [2]}),
+                ErrorKind::Malformed,
+            ),
+            (
+                json!({"type": "su", "long_factor": 2}),
+                ErrorKind::Malformed,
+            ),
+            (
+                json!({"long_factor": [2, 2], "short_factor": [1, 1]}),
+                ErrorKind::Malformed,
+            ),
+            (
+                json!({"type": "new", "long_factor": [2, 2], "short_factor": [1, 1]}),
+                ErrorKind::Unsupported,
+            ),
+        ] {
+            assert_eq!(load(rope.clone()).unwrap_err().kind(), kind, "{rope}");
+        }
+    }
+}

@@ -197,6 +197,7 @@ pub(super) const DEEPSEEK2_CONFIG: ConfigClass = ConfigClass {
             ("moe_intermediate_size", INT, Int(1407)),
         ],
     ],
+    ..ConfigClass::BLANK
 };
 
 /// The configuration of version 3.
@@ -234,4 +235,5 @@ pub(super) const DEEPSEEK3_CONFIG: ConfigClass = ConfigClass {
             ("num_nextn_predict_layers", INT, Unseen),
         ],
     ],
+    ..ConfigClass::BLANK
 };

@@ -120,4 +120,5 @@ pub(super) const GPT_OSS_CONFIG: ConfigClass = ConfigClass {
             ("attention_bias", BOOL, Unseen),
         ],
     ],
+    ..ConfigClass::BLANK
 };

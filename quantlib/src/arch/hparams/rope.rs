@@ -249,3 +249,82 @@ pub(super) fn full(rope: &Object) -> Result<&Object> {
         Some(_) => Err(Error::malformed("must be an object").in_key(FULL)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Hparams;
+    use super::super::tests::object;
+    use serde_json::{Value, json};
+
+    fn hparams(model_type: &str, own: Value) -> Hparams {
+        let mut config = object(json!({
+            "model_type": model_type, "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 7
+        }));
+        config.extend(object(own));
+        Hparams::new(&config).unwrap()
+    }
+
+    #[test]
+    fn kinds_of_layers_have_their_own_sets() {
+        let scaling = json!({"rope_type": "linear", "factor": 8.0});
+        let gemma = hparams(
+            "gemma3_text",
+            json!({"rope_scaling": scaling, "rope_theta": 5e5}),
+        );
+        assert!(gemma.completed);
+        let full = gemma.rope().unwrap();
+        assert_eq!(
+            (&full["rope_theta"], &full["factor"]),
+            (&json!(5e5), &json!(8.0))
+        );
+        let sliding = &gemma.all_rope()["sliding_attention"];
+        assert_eq!(
+            sliding,
+            &json!({"rope_type": "default", "rope_theta": 10000.0})
+        );
+        assert_eq!(gemma.values["layer_types"][5], "full_attention");
+        assert_eq!(gemma.values["layer_types"][6], "sliding_attention");
+
+        // The base frequency beside the sets is that of one of them only.
+        let olmo = hparams("olmo3", json!({"rope_theta": 7.0}));
+        assert_eq!(olmo.rope().unwrap()["rope_theta"], 7.0);
+        assert_eq!(olmo.all_rope()["sliding_attention"]["rope_theta"], 500000.0);
+    }
+
+    #[test]
+    fn phi_takes_the_context_from_beside_its_factors() {
+        let factors = vec![1.0; 8];
+        let scaling = |kind: &str, long: &[f64]| {
+            let own = json!({"original_max_position_embeddings": 99, "rope_scaling": {
+                "type": kind, "short_factor": factors, "long_factor": long
+            }});
+            hparams("phi3", own)
+        };
+        for kind in ["longrope", "yarn"] {
+            let phi = scaling(kind, &factors);
+            assert!(phi.completed, "{kind}");
+            assert_eq!(phi.rope().unwrap()["rope_type"], "longrope");
+            assert_eq!(phi.trained_context().unwrap(), 99);
+        }
+        // Refused by transformers and taken as they are: no context with them, of a wrong length.
+        for phi in [scaling("su", &factors), scaling("longrope", &factors[1..])] {
+            assert!(!phi.completed);
+            assert_eq!(phi.trained_context().unwrap(), 99);
+        }
+    }
+
+    #[test]
+    fn what_is_no_set_is_refused() {
+        for rope in [
+            json!({"full_attention": 1}),
+            json!({"full_attention": {"type": "yarn"}}),
+        ] {
+            assert!(!hparams("gemma3_text", json!({"rope_parameters": rope})).completed);
+        }
+        let number = hparams(
+            "gemma3_text",
+            json!({"rope_parameters": {"full_attention": 1}}),
+        );
+        assert!(number.rope().is_err());
+    }
+}

@@ -40,18 +40,22 @@ impl Class {
         .find_map(|class| class.as_str().filter(|class| !class.is_empty()));
         let Some(declared) = declared else {
             return match model {
-                Some("qwen2" | "qwen3") => Self::Qwen2,
+                Some("qwen2" | "qwen2_moe" | "qwen3" | "qwen3_moe") => Self::Qwen2,
                 Some("bert" | "distilbert" | "nomic_bert") => Self::Bert,
                 Some("roberta") => Self::Roberta,
                 Some("xlm-roberta") => Self::XlmRoberta,
-                Some("gpt2") => Self::Gpt2,
+                Some("gpt2" | "starcoder2") => Self::Gpt2,
                 _ => Self::AsFile,
             };
         };
         match (model, Self::by_name(declared)) {
             // Too many Qwen2 folders name a wrong class, so transformers does not ask them.
             (Some("qwen2"), _) => Self::Qwen2,
-            (Some("mistral"), _) => Self::AsFile,
+            // For these it has no class of their own, and then believes the file.
+            (
+                Some("granite" | "mistral" | "mixtral" | "olmo2" | "olmo3" | "phi3" | "stablelm"),
+                _,
+            ) => Self::AsFile,
             (_, Self::Llama) if files.json.as_ref().is_some_and(mentions_byte_level) => {
                 Self::AsFile
             }
