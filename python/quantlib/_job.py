@@ -123,6 +123,7 @@ def convert_model(
     progress: _Progress = None,
     *,
     name: str | None = None,
+    base: _Path | None = None,
     lora: _Lora | Sequence[_Lora] = (),
     pre: str | None = None,
     non_finite: Literal["error", "zero"] = "error",
@@ -131,10 +132,12 @@ def convert_model(
 ) -> Report:
     """Convert a Hugging Face folder to GGUF: the file that convert_hf_to_gguf.py writes.
 
+    The folder of a PEFT adapter becomes the GGUF adapter that convert_lora_to_gguf.py writes.
+
     Parameters
     ----------
     src : path
-        The folder.
+        The folder of the model or of the adapter.
     out : path
         The GGUF file to write. It appears when it is complete; an existing one is replaced then.
     outtype : str
@@ -142,6 +145,8 @@ def convert_model(
         "auto"; or "lossless", which takes the smallest of the first three that keeps every bit.
     name : str, optional
         The model's name, in place of the one that the folder suggests.
+    base : path, optional
+        For an adapter: the folder of its base model, if adapter_config.json does not name one.
     lora, threads, progress, pre, non_finite, memory_limit, dry_run
         As for :func:`quantize_model`.
 
@@ -150,7 +155,7 @@ def convert_model(
     >>> ql.convert_model("my-model", "my-model-f16.gguf", "f16")  # doctest: +SKIP
     """
     wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre, lora)
-    return Report(json.loads(_quantlib.convert_model(src, out, outtype, name, wishes)))
+    return Report(json.loads(_quantlib.convert_model(src, out, outtype, name, base, wishes)))
 
 
 def _wishes(

@@ -12,6 +12,7 @@ pub(crate) fn run(args: Convert) -> Result<(), Error> {
     wish.pre = args.pre;
     wish.name = args.model_name;
     wish.loras = args.adapters.loras;
+    wish.base = args.base;
     report::run(&args.job, NonFinite::Refuse, None, |options| {
         convert_model(&args.src, &args.job.output, &wish, options)
     })

@@ -78,12 +78,14 @@ pub fn convert_model(
     out: PathBuf,
     outtype: &str,
     name: Option<String>,
+    base: Option<PathBuf>,
     wishes: &Bound<'_, PyDict>,
 ) -> PyResult<String> {
     let wishes: Wishes<'_> = wishes.extract()?;
     let mut wish = ConvertOptions::default();
     wish.outtype = outtype.parse::<OutType>().map_err(to_python)?;
     wish.name = name;
+    wish.base = base;
     wish.pre.clone_from(&wishes.pre);
     wish.loras = wishes.loras()?;
     wishes.run(None, |options| {

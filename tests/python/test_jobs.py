@@ -281,3 +281,18 @@ def test_adapters_are_merged(tmp_path, f16):
         ql.convert_model(FOLDER, tmp_path / "x.gguf", lora=(tmp_path / "lora", float("inf")))
     with pytest.raises(ql.UnsupportedError, match="folder"):
         ql.quantize_model(f16, tmp_path / "x.gguf", "q8_0", lora=[tmp_path / "lora"])
+
+
+def test_adapters_become_files_of_their_own(tmp_path):
+    a, b = write_adapter(tmp_path / "my-lora", "model.layers.0.self_attn.v_proj", 128, 256)
+    report = ql.convert_model(tmp_path / "my-lora", tmp_path / "lora.gguf", "f32")
+    assert report.to_dict()["input_format"] == "peft"
+    with ql.open(tmp_path / "lora.gguf") as adapter:
+        assert adapter.metadata["general.type"] == "adapter"
+        assert adapter.metadata["adapter.lora.alpha"] == 8.0
+        assert np.array_equal(adapter["blk.0.attn_v.weight.lora_a"].read(), a)
+        assert np.array_equal(adapter["blk.0.attn_v.weight.lora_b"].read(), b)
+    ql.convert_model(tmp_path / "my-lora", tmp_path / "same.gguf", "f32", base=str(FOLDER))
+    assert (tmp_path / "same.gguf").read_bytes() == (tmp_path / "lora.gguf").read_bytes()
+    with pytest.raises(ql.Error, match="no-such"):
+        ql.convert_model(tmp_path / "my-lora", tmp_path / "x.gguf", base="no-such")

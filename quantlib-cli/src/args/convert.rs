@@ -5,12 +5,14 @@ use clap::Args;
 use quantlib::arch::OutType;
 use std::path::PathBuf;
 
-/// Convert a Hugging Face folder into a GGUF file
+/// Convert a Hugging Face folder or a LoRA adapter into a GGUF file
 ///
-/// The output is the file that convert_hf_to_gguf.py writes, byte for byte.
+/// The output is the file that convert_hf_to_gguf.py writes, byte for byte, or convert_lora_to_gguf.py
+/// for the folder of a PEFT adapter.
 #[derive(Args)]
 pub(crate) struct Convert {
-    /// A Hugging Face folder: config.json, safetensors, tokenizer
+    /// A Hugging Face folder (config.json, safetensors, tokenizer), or that of a PEFT adapter
+    /// (adapter_config.json, adapter_model.safetensors)
     pub(crate) src: PathBuf,
 
     /// The type of matrices: f32, f16, bf16, q8_0 or auto; auto is bf16 or f16, as the model is
@@ -31,4 +33,9 @@ pub(crate) struct Convert {
 
     #[command(flatten)]
     pub(crate) adapters: Adapters,
+
+    /// For an adapter: the folder of the model that it is for (its config.json suffices), if
+    /// adapter_config.json does not name it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
 }

@@ -295,4 +295,16 @@ fn adapters_are_named_by_folders() {
         assert!(error.contains("finite"), "{error}");
     }
     assert!(names(dir.path()).is_empty());
+
+    let adapter = dir.path().join("adapter");
+    std::fs::create_dir(&adapter).unwrap();
+    let config = r#"{"peft_type": "LORA", "r": 1, "lora_alpha": 1}"#;
+    std::fs::write(adapter.join("adapter_config.json"), config).unwrap();
+    let file = adapter.join("adapter_model.safetensors");
+    std::fs::write(&file, [b"\x02\0\0\0\0\0\0\0{}"].concat()).unwrap();
+    let args = ["convert", text(&adapter), "-o", &out, "-t", "f16"];
+    assert!(fail(1, &args).contains("--base"));
+    let args = [&args[..], &["--base", text(&src)]].concat();
+    succeed(&args);
+    assert!(succeed(&["inspect", &out]).contains("adapter.lora.alpha"));
 }

@@ -3,7 +3,7 @@
 use super::families;
 use super::family::Family;
 use super::fp8::Fp8;
-use super::general::Parameters;
+use super::general::{Kind, Parameters};
 use super::hparams::Hparams;
 use super::keys::Keys;
 use super::lora::{self, Lora};
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::format::hf::{Folder, VocabOptions, VocabStyle, token_count, vocab};
 use crate::model::{Edit, Model, Plan};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// What may be chosen about a conversion.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,9 @@ pub struct ConvertOptions {
     pub name: Option<String>,
     /// Adapters to merge into the model first, in this order.
     pub loras: Vec<Lora>,
+    /// The folder of the model that an adapter is for, where it is the adapter that is converted;
+    /// without one, what its configuration says.
+    pub base: Option<PathBuf>,
 }
 
 /// Plans the GGUF file that convert_hf_to_gguf.py writes for a folder: all metadata in order, as
@@ -71,7 +75,8 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
     keys.set("general.architecture", family.gguf);
     let number = file_type.number;
     params::write(&mut keys, family, &[family.early], folder, &hparams, number)?;
-    general::write(&mut keys, folder, parameters, options.name.as_deref())?;
+    let name = options.name.as_deref();
+    general::write(&mut keys, folder, Kind::Model, parameters, name)?;
     params::write(&mut keys, family, family.params, folder, &hparams, number)?;
     keys.set("general.quantization_version", QUANTIZATION_VERSION);
     let vocab_options = VocabOptions {
@@ -104,7 +109,7 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
 }
 
 /// Whether a family that leaves the kind of its vocabulary open has XLM-RoBERTa's.
-fn is_unigram(folder: &Folder, family: &Family) -> Result<bool> {
+pub(super) fn is_unigram(folder: &Folder, family: &Family) -> Result<bool> {
     if family.vocab != VocabStyle::UnigramOrBert {
         return Ok(false);
     }
@@ -140,7 +145,7 @@ pub fn tensor_names<S: AsRef<str>>(folder: &Folder, names: &[S]) -> Result<Vec<V
 }
 
 /// The version of ggml's block formats.
-const QUANTIZATION_VERSION: u32 = 2;
+pub(super) const QUANTIZATION_VERSION: u32 = 2;
 
 /// How the weights are quantized, if they are.
 fn quant_method(folder: &Folder) -> Option<&str> {

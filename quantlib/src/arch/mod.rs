@@ -22,7 +22,7 @@ mod stacks;
 mod tensors;
 
 pub use convert::{ConvertOptions, convert_plan, tensor_names};
-pub use lora::{Lora, attach as attach_loras};
+pub use lora::{Lora, attach as attach_loras, convert_adapter_plan};
 pub use outtype::OutType;
 
 /// The model classes (as `architectures` in config.json names them) that can be converted.

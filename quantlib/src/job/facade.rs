@@ -9,9 +9,11 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "hf")]
-use crate::arch::{ConvertOptions, Lora, OutType, attach_loras, convert_plan};
+use crate::arch::{
+    ConvertOptions, Lora, OutType, attach_loras, convert_adapter_plan, convert_plan,
+};
 #[cfg(feature = "hf")]
-use crate::format::{gguf::Dialect, hf::Folder};
+use crate::format::{gguf::Dialect, hf::Folder, lora::Adapter};
 
 /// How to quantize a model: a recipe and wishes beyond it.
 #[derive(Clone, Debug)]
@@ -72,11 +74,12 @@ pub fn quantize_model(
     Ok(report)
 }
 
-/// Converts a Hugging Face folder into a GGUF file, the one that convert_hf_to_gguf.py writes.
+/// Converts a Hugging Face folder into a GGUF file, the one that convert_hf_to_gguf.py writes; or a
+/// PEFT adapter's folder, into the one that convert_lora_to_gguf.py writes.
 ///
 /// # Errors
-/// Those of opening the folder, of [`convert_plan`], and of [`Job::run`]; `unsupported` for other
-/// sources.
+/// Those of opening the folder, of [`convert_plan`] or [`convert_adapter_plan`], and of
+/// [`Job::run`]; `unsupported` for other sources.
 #[cfg(feature = "hf")]
 pub fn convert_model(
     src: impl AsRef<Path>,
@@ -86,6 +89,9 @@ pub fn convert_model(
 ) -> Result<Report> {
     let (src, out) = (src.as_ref(), out.as_ref());
     check_target(out)?;
+    if Adapter::is_at(src) {
+        return convert_adapter(src, out, wish, options);
+    }
     let origin = Origin::open(src)?.with_loras(&wish.loras)?;
     let Some(folder) = &origin.folder else {
         return Err(Error::unsupported(format!(
@@ -122,6 +128,40 @@ fn with_importance<'w>(
     Ok(wish)
 }
 
+#[cfg(feature = "hf")]
+fn convert_adapter(
+    src: &Path,
+    out: &Path,
+    wish: &ConvertOptions,
+    options: JobOptions<'_>,
+) -> Result<Report> {
+    if !wish.loras.is_empty() {
+        return Err(Error::misuse("adapters cannot be merged into an adapter").in_file(src));
+    }
+    let adapter = Adapter::open(src)?;
+    let named = adapter.config().base_model.as_ref().map(PathBuf::from);
+    let base = wish.base.clone().or(named).ok_or_else(|| {
+        Error::misuse("says no base model; name its folder with --base")
+            .in_file(adapter.config_path())
+    })?;
+    if wish.base.is_none() && !base.is_dir() {
+        return Err(Error::misuse(format!(
+            "the base model '{}' is no folder here; name its folder with --base",
+            base.display()
+        ))
+        .in_file(adapter.config_path()));
+    }
+    let plan = convert_adapter_plan(&adapter, &Folder::open(base)?, wish)?;
+    let mut report = Job::new(adapter.model(), &plan)?
+        .document(&Metadata::new())
+        .dialect(Dialect::GgufPy)
+        .inputs(files_in(src)?)
+        .run(out, options)?;
+    report.input_format = "peft".to_owned();
+    report.recipe = Some(wish.outtype.name().to_owned());
+    Ok(report)
+}
+
 /// An opened source.
 struct Origin {
     model: Model,
@@ -134,6 +174,13 @@ struct Origin {
 
 impl Origin {
     fn open(src: &Path) -> Result<Self> {
+        #[cfg(feature = "hf")]
+        if Adapter::is_at(src) && !src.join("config.json").exists() {
+            return Err(Error::unsupported(
+                "is a LoRA adapter; convert it, or merge it into its base model with --lora",
+            )
+            .in_file(src));
+        }
         let model = format::open(src)?;
         let is_folder = src.is_dir();
         if !is_folder && model.format() != "gguf" {

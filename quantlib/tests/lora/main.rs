@@ -1,6 +1,7 @@
-//! LoRA adapters, merged into a base model.
+//! LoRA adapters: merged into a base model, or as GGUF files of their own.
 #![cfg(feature = "hf")]
 
+mod convert;
 mod merge;
 mod refusals;
 mod support;

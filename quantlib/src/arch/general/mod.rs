@@ -81,15 +81,30 @@ const RELATED: &[&str] = &[
     "repo_url",
 ];
 
+/// What a file holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Model,
+    /// An adapter of low-rank updates.
+    Lora,
+}
+
 /// Adds the keys from `general.type` to `general.languages`. `parameters` are those of the
 /// output; `name` overrides what the folder says.
 pub(super) fn write(
     keys: &mut Keys,
     folder: &Folder,
+    kind: Kind,
     parameters: Parameters,
     name: Option<&str>,
 ) -> Result<()> {
-    keys.set("general.type", "model");
+    match kind {
+        Kind::Model => keys.set("general.type", "model"),
+        Kind::Lora => {
+            keys.set("general.type", "adapter");
+            keys.set("adapter.type", "lora");
+        }
+    }
     sampling::write(keys, folder)?;
     let card = card::load(folder)?;
     let config = folder.config().get("_name_or_path");
@@ -106,7 +121,7 @@ pub(super) fn write(
     for (what, names) in related {
         in_card(
             folder,
-            write_related(keys, what, &card, &names, parameters.total),
+            write_related(keys, what, &card, &names, parameters.signed()),
         )?;
     }
     let lists = [
@@ -146,7 +161,7 @@ fn gather(
     let config = config.filter(|name| name.matches('/').count() <= 1);
     let folder_name = folder_name(path);
     for id in [config, Some(folder_name.as_str())].into_iter().flatten() {
-        let id = model_id::parse(id, parameters.total);
+        let id = model_id::parse(id, parameters.signed());
         offer("name", Node::Text(model_id::title(&id.full_name)));
         let organization = id.organization.as_deref().map(model_id::title);
         for (field, value) in [
@@ -159,7 +174,7 @@ fn gather(
             offer(field, value.map_or(Node::Null, Node::Text));
         }
     }
-    if parameters.total > 0 {
+    if parameters.signed() > 0 {
         offer("size_label", Node::Text(parameters.label()));
     }
     if let Some(name) = name {
@@ -229,7 +244,7 @@ fn write_related(
     what: &str,
     card: &Card,
     names: &[&str],
-    parameters: u64,
+    parameters: i64,
 ) -> Result<()> {
     let Some(list) = listed(card, names) else {
         return Ok(());
@@ -253,7 +268,7 @@ fn write_related(
 }
 
 /// What a link or a model's name says about a base model or dataset.
-fn related(id: &str, parameters: u64) -> Card {
+fn related(id: &str, parameters: i64) -> Card {
     let mut entry = Card::new();
     let mut set = |field: &str, value: String| {
         entry.insert(field.to_owned(), Node::Text(value));

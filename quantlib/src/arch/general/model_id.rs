@@ -20,17 +20,24 @@ struct Part {
     finetune: bool,
     version: bool,
     quantization: bool,
+    /// What kind of file it is, which is known.
+    kind: bool,
 }
 
 impl Part {
     fn unknown(&self) -> bool {
-        !(self.basename || self.size || self.finetune || self.version || self.quantization)
+        !(self.basename
+            || self.size
+            || self.finetune
+            || self.version
+            || self.quantization
+            || self.kind)
     }
 }
 
-/// Takes a name apart. `parameters` is the model's number of elements, 0 if unknown: it tells a
-/// size from a context length.
-pub(super) fn parse(id: &str, parameters: u64) -> ModelId {
+/// Takes a name apart. `parameters` is the model's number of elements, 0 if unknown, negative for an
+/// adapter, which may change only a part of the model: it tells a size from a context length.
+pub(super) fn parse(id: &str, parameters: i64) -> ModelId {
     if id.contains(' ') {
         return ModelId {
             full_name: id.to_owned(),
@@ -81,7 +88,7 @@ fn joined<'t>(texts: impl IntoIterator<Item = &'t str>) -> Option<String> {
 }
 
 /// Says what a part may be by its own looks.
-fn annotate(text: &str, first: bool, parameters: u64) -> Part {
+fn annotate(text: &str, first: bool, parameters: i64) -> Part {
     let lower = text.to_ascii_lowercase();
     let mut part = Part {
         text: text.to_owned(),
@@ -90,6 +97,7 @@ fn annotate(text: &str, first: bool, parameters: u64) -> Part {
         finetune: false,
         version: false,
         quantization: false,
+        kind: false,
     };
     if is_version(&lower) {
         part.version = true;
@@ -108,6 +116,8 @@ fn annotate(text: &str, first: bool, parameters: u64) -> Part {
                 part.text = size;
             }
         }
+    } else if !first && parameters < 0 && lower == "lora" {
+        part.kind = true;
     } else if !first && matches!(&*lower, "chat" | "instruct" | "vision" | "lora") {
         part.finetune = true;
     }
@@ -239,12 +249,12 @@ fn lower_last(size: &str) -> String {
 }
 
 /// Whether a size is far from the model's: then it is a context length or the like.
-fn counts_something_else(size: &str, parameters: u64) -> bool {
+fn counts_something_else(size: &str, parameters: i64) -> bool {
     let Some(unit) = size.chars().last() else {
         return false;
     };
     let number = size[..size.len() - unit.len_utf8()].parse::<f64>();
-    let (Ok(number), true) = (number, parameters > 0) else {
+    let (Ok(number), true) = (number, parameters != 0) else {
         return false;
     };
     let power = match unit {
@@ -255,8 +265,11 @@ fn counts_something_else(size: &str, parameters: u64) -> bool {
         _ => 0,
     };
     let claimed = number * 1000f64.powi(power);
-    let margin = u128::from(parameters) * 7 / 8;
-    (claimed - parameters as f64).abs() > margin as f64
+    let count = u128::from(parameters.unsigned_abs());
+    match parameters > 0 {
+        true => (claimed - count as f64).abs() > (count * 7 / 8) as f64,
+        false => claimed < (count / 8) as f64,
+    }
 }
 
 /// A name as a title: words in lower case get capitals, versions and acronyms stay.
@@ -297,7 +310,7 @@ mod tests {
     use super::*;
 
     /// Name, parameters, then basename, finetune, version, size label.
-    type Case = (&'static str, u64, [Option<&'static str>; 4]);
+    type Case = (&'static str, i64, [Option<&'static str>; 4]);
 
     #[test]
     fn names_are_taken_apart() {
@@ -337,6 +350,11 @@ mod tests {
             ("plain", 0, [None, None, None, None]),
             ("a normal sentence", 0, [None, None, None, None]),
             ("7B-chat", 7 * b, [None, Some("7B-chat"), None, None]),
+            (
+                "Base-7B-4k-LoRA",
+                -2 * b,
+                [Some("Base"), Some("4k"), None, Some("7B")],
+            ),
         ];
         for (name, parameters, expected) in cases {
             let id = parse(name, *parameters);

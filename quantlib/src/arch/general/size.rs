@@ -7,13 +7,15 @@ use crate::model::OutputTensor;
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::arch) struct Parameters {
     /// Of the whole model.
-    pub(super) total: u64,
+    total: u64,
     /// Of what all experts share.
     shared: u64,
     /// Of one expert.
     expert: u64,
     /// Number of experts, on average over the tensors that hold them.
     experts: u64,
+    /// Whether these are the elements of the matrices that an adapter changes.
+    adapter: bool,
 }
 
 impl Parameters {
@@ -24,8 +26,21 @@ impl Parameters {
     pub(in crate::arch) fn of(tensors: &[OutputTensor]) -> Result<Self> {
         let mut counts = Self::default();
         let (mut experts, mut stacks) = (0u64, 0u64);
+        let mut last_cols = 0;
         for tensor in tensors {
-            let elements = tensor.elements()?;
+            let elements = match tensor.name.strip_suffix(".lora_a") {
+                // Counted with the other factor, whose columns its rows stand for.
+                Some(_) => {
+                    counts.adapter = true;
+                    last_cols = tensor.shape.last().copied().unwrap_or(1) as u64;
+                    continue;
+                }
+                None if tensor.name.ends_with(".lora_b") => {
+                    let rank = tensor.shape.last().copied().unwrap_or(1).max(1) as u64;
+                    (tensor.elements()? / rank).saturating_mul(last_cols)
+                }
+                None => tensor.elements()?,
+            };
             counts.total = counts.total.saturating_add(elements);
             match stacked(tensor) {
                 Some(count) => {
@@ -38,6 +53,12 @@ impl Parameters {
         }
         counts.experts = experts.checked_div(stacks).unwrap_or(0);
         Ok(counts)
+    }
+
+    /// The total, negative for an adapter as in gguf-py.
+    pub(super) fn signed(&self) -> i64 {
+        let total = i64::try_from(self.total).unwrap_or(i64::MAX);
+        if self.adapter { -total } else { total }
     }
 
     /// `13.6M`, or `8x7B` with experts.
