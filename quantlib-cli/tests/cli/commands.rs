@@ -301,7 +301,7 @@ fn adapters_are_named_by_folders() {
     let config = r#"{"peft_type": "LORA", "r": 1, "lora_alpha": 1}"#;
     std::fs::write(adapter.join("adapter_config.json"), config).unwrap();
     let file = adapter.join("adapter_model.safetensors");
-    std::fs::write(&file, [b"\x02\0\0\0\0\0\0\0{}"].concat()).unwrap();
+    std::fs::write(&file, b"\x02\0\0\0\0\0\0\0{}").unwrap();
     let args = ["convert", text(&adapter), "-o", &out, "-t", "f16"];
     assert!(fail(1, &args).contains("--base"));
     let args = [&args[..], &["--base", text(&src)]].concat();

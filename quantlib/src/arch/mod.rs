@@ -5,6 +5,8 @@
 //! description in `families`; docs/adding-an-architecture.md says how to write another.
 
 mod convert;
+#[cfg(test)]
+mod facts;
 mod families;
 mod family;
 mod fp8;

@@ -68,4 +68,14 @@ mod tests {
             assert!(name_of(hash).is_some());
         }
     }
+
+    #[test]
+    fn the_probe_is_the_converters() {
+        let digest = Sha256::digest(PROBE);
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let facts = folder.join("../tests/data/llama-cpp/probe.txt");
+        let facts = std::fs::read_to_string(facts).unwrap();
+        assert!(facts.contains(&hex), "{hex}");
+    }
 }
