@@ -29,6 +29,7 @@ class Adapter:
     ranks: dict = field(default_factory=dict)  # pattern -> rank, beside `rank`
     wholes: str = "(?!)"  # tensors of the base model that the adapter has as a whole
     swapped: bool = False  # matrices with inputs as rows
+    inner: str = ""  # what the loaded model's names have in front, and the files' names lack
     readme: str = ""
     merges: bool = True
     converts: bool = True
@@ -56,7 +57,7 @@ class Adapter:
     def factors(self, module, shape):
         rank = next((r for key, r in self.ranks.items() if re.match(rf"(.*\.)?({key})$", module)), self.rank)
         rows, cols = shape
-        name = f"base_model.model.{module}"
+        name = f"base_model.model.{self.inner}{module}"
         if re.search(EMBEDDING, module):
             return {
                 f"{name}.lora_embedding_A": (self.dtype, [rank, rows]),
@@ -119,6 +120,13 @@ ADAPTERS = {
     "sentence-lora": Adapter(
         ("bert", "bert-base-uncased"), r"(query|key|value|dense)$", rank=4, merges=False,
         config={"task_type": "FEATURE_EXTRACTION"}),
+    "gpt2-lora": Adapter(
+        ("gpt2", "gpt2-tiny-v0.1"), r"\.c_(attn|fc|proj)$", rank=4, swapped=True, inner="transformer."),
+    "falcon-adapter": Adapter(("falcon", "falcon-0.5M-instruct"), r"\.(query_key_value|dense\w*)$", dtype="BF16"),
+    "gemma-adapter-1B": Adapter(("gemma", "gemma-2b-it"), rank=16),
+    "phi-lora-0.1B": Adapter(("phi", "Phi-3-mini-4k-instruct"), rank=3, alpha=0.5, dtype="F16"),
+    "experts-lora": Adapter(
+        ("moe", "mixtral-tiny-tied"), rf"experts\.\d+\.w[123]$|{ATTENTION}", rank=4, dtype="F16", merges=False),
 }
 
 
