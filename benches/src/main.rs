@@ -1,7 +1,7 @@
-//! Encoders against ggml's, one thread, in the same run: first the bytes are compared, then both
-//! are timed in turn, and the medians' ratio is printed.
+//! Encoders and decoders against ggml's, one thread, in the same run: first the results are compared,
+//! then both are timed in turn, and the medians' ratio is printed.
 //!
-//! `cargo run --release -p quantlib-bench [TYPE…]`
+//! `cargo run --release -p quantlib-bench [encode|decode] [TYPE…]`
 
 mod ggml;
 
@@ -10,64 +10,40 @@ use quantlib::{CodecOptions, DType, Isa};
 use rustix::time::{ClockId, clock_gettime};
 use std::process::ExitCode;
 
-/// The types that are encoded in lanes.
-const TYPES: &[DType] = &[
-    DType::Q4_0,
-    DType::Q4_1,
-    DType::Q5_0,
-    DType::Q5_1,
-    DType::Q2K,
-    DType::Q3K,
-    DType::Q4K,
-    DType::Q5K,
-    DType::Q6K,
-    DType::Iq4Nl,
-    DType::Iq4Xs,
-];
 const ROWS: usize = 32;
 const COLS: usize = 4096;
 /// Odd, so that there is a middle one.
 const REPEATS: usize = 11;
 
-/// What both encode.
-struct Case<'a> {
-    dtype: DType,
-    x: &'a [f32],
-    importance: Option<&'a [f32]>,
+fn options(isa: Isa) -> CodecOptions {
+    let mut options = CodecOptions::default();
+    options.threads = 1;
+    options.isa = Some(isa);
+    options
 }
 
-impl Case<'_> {
-    fn buffer(&self) -> Vec<u8> {
-        let shape = [self.x.len() / COLS, COLS];
-        vec![0; self.dtype.tensor_bytes(&shape).unwrap()]
-    }
+/// What two implementations do with the same input.
+trait Case {
+    type Output: PartialEq;
 
-    fn ours(&self, isa: Isa, out: &mut [u8]) {
-        let mut options = CodecOptions::default();
-        options.threads = 1;
-        options.isa = Some(isa);
-        let x = self.x.into();
-        quantlib::quantize_into(x, COLS, self.dtype, self.importance, &options, out).unwrap();
-    }
+    fn output(&self) -> Self::Output;
+    fn ours(&self, isa: Isa, out: &mut Self::Output);
+    fn ggml(&self, ggml: &Ggml, out: &mut Self::Output);
 
-    fn ggml(&self, ggml: &Ggml, out: &mut [u8]) {
-        ggml.quantize(self.dtype, self.x, COLS, self.importance, out);
-    }
-
-    /// Panics unless the bytes are ggml's.
-    fn check(&self, ggml: &Ggml, isas: &[Isa]) {
-        let mut expected = self.buffer();
+    /// Panics unless the results are ggml's.
+    fn check(&self, ggml: &Ggml, isas: &[Isa], what: &str) {
+        let mut expected = self.output();
         self.ggml(ggml, &mut expected);
         for isa in isas {
-            let mut out = self.buffer();
+            let mut out = self.output();
             self.ours(*isa, &mut out);
-            assert!(out == expected, "{} on {isa}: other bytes", self.dtype);
+            assert!(out == expected, "{what} on {isa}: another result");
         }
     }
 
     /// Seconds of ggml and of each of ours: medians of runs in turn.
     fn time(&self, ggml: &Ggml, isas: &[Isa]) -> (f64, Vec<f64>) {
-        let mut out = self.buffer();
+        let mut out = self.output();
         let mut theirs = Vec::new();
         let mut ours = vec![Vec::new(); isas.len()];
         for _ in 0..REPEATS {
@@ -78,15 +54,82 @@ impl Case<'_> {
         }
         (median(theirs), ours.into_iter().map(median).collect())
     }
+
+    /// Prints a row of the table.
+    fn row(&self, ggml: &Ggml, isas: &[Isa], what: &str) {
+        self.check(ggml, isas, what);
+        let (theirs, ours) = self.time(ggml, isas);
+        print!("| {what} | {:.1} |", (ROWS * COLS) as f64 / theirs / 1e6);
+        for ours in ours {
+            print!(" {:.1}× |", theirs / ours);
+        }
+        println!();
+    }
 }
 
-/// This thread's own time, so that other processes disturb little. A first run, not timed, lets the
-/// caches fill and the wide vector units wake up.
+struct Encode<'a> {
+    dtype: DType,
+    x: &'a [f32],
+    importance: Option<&'a [f32]>,
+}
+
+impl Case for Encode<'_> {
+    type Output = Vec<u8>;
+
+    fn output(&self) -> Vec<u8> {
+        vec![0; self.dtype.tensor_bytes(&[ROWS, COLS]).unwrap()]
+    }
+
+    fn ours(&self, isa: Isa, out: &mut Vec<u8>) {
+        let x = self.x.into();
+        let done =
+            quantlib::quantize_into(x, COLS, self.dtype, self.importance, &options(isa), out);
+        done.unwrap();
+    }
+
+    fn ggml(&self, ggml: &Ggml, out: &mut Vec<u8>) {
+        ggml.quantize(self.dtype, self.x, COLS, self.importance, out);
+    }
+}
+
+struct Decode<'a> {
+    dtype: DType,
+    data: &'a [u8],
+}
+
+impl Case for Decode<'_> {
+    type Output = Vec<f32>;
+
+    fn output(&self) -> Vec<f32> {
+        vec![0.0; ROWS * COLS]
+    }
+
+    fn ours(&self, isa: Isa, out: &mut Vec<f32>) {
+        quantlib::dequantize_into(self.data, self.dtype, &options(isa), out).unwrap();
+    }
+
+    fn ggml(&self, ggml: &Ggml, out: &mut Vec<f32>) {
+        ggml.dequantize(self.dtype, self.data, out);
+    }
+}
+
+/// Runs shorter than this, in seconds, are repeated: wide vector units take a while to wake up.
+const SHORTEST: f64 = 0.001;
+
+/// This thread's own time for one run, so that other processes disturb little.
 fn seconds(mut work: impl FnMut()) -> f64 {
+    // Not timed: the caches fill, and the vector units wake up.
     work();
     let start = thread_time();
-    work();
-    thread_time() - start
+    let mut runs = 0;
+    loop {
+        work();
+        runs += 1;
+        let elapsed = thread_time() - start;
+        if elapsed > SHORTEST {
+            return elapsed / f64::from(runs);
+        }
+    }
 }
 
 fn thread_time() -> f64 {
@@ -122,36 +165,55 @@ fn main() -> ExitCode {
         }
     };
     let asked: Vec<String> = std::env::args().skip(1).collect();
-    let types = TYPES
+    let (modes, names): (Vec<&str>, Vec<&str>) = asked
         .iter()
-        .filter(|dtype| asked.is_empty() || asked.iter().any(|name| name == dtype.name()));
-    let isas: Vec<Isa> = Isa::ALL
+        .map(String::as_str)
+        .partition(|word| ["encode", "decode"].contains(word));
+    let wanted = |mode: &str| modes.is_empty() || modes.contains(&mode);
+    let types: Vec<DType> = DType::ALL
         .iter()
         .copied()
-        .filter(|isa| isa.is_available())
+        .filter(|dtype| dtype.is_quantized() || matches!(dtype, DType::F16 | DType::BF16))
+        .filter(|dtype| names.is_empty() || names.contains(&dtype.name()))
         .collect();
+    let isas: Vec<Isa> = Isa::ALL.to_vec();
+    let isas: Vec<Isa> = isas.into_iter().filter(|isa| isa.is_available()).collect();
     let x = normal(ROWS * COLS);
     let weights: Vec<f32> = normal(COLS).iter().map(|x| x * x).collect();
-    print!("| type | importance | ggml, M/s |");
-    isas.iter().for_each(|isa| print!(" {isa} |"));
-    println!("\n|---|---|---:|{}", "---:|".repeat(isas.len()));
-    for &dtype in types {
-        for importance in [None, Some(&weights[..])] {
-            let case = Case {
-                dtype,
-                x: &x,
-                importance,
-            };
-            case.check(&ggml, &isas);
-            let (theirs, ours) = case.time(&ggml, &isas);
-            let with = if importance.is_some() { "yes" } else { "no" };
-            let speed = x.len() as f64 / theirs / 1e6;
-            print!("| {dtype} | {with} | {speed:.2} |");
-            for ours in ours {
-                print!(" {:.1}× |", theirs / ours);
-            }
-            println!();
+    if wanted("encode") {
+        heading("encode to", &isas);
+        for &dtype in &types {
+            encode(&ggml, &isas, dtype, &x, &weights);
+        }
+    }
+    if wanted("decode") {
+        heading("decode from", &isas);
+        for &dtype in types.iter().filter(|dtype| ggml.can_decode(**dtype)) {
+            let data = quantlib::quantize(&x, COLS, dtype, Some(&weights)).unwrap();
+            let data = data.data();
+            Decode { dtype, data }.row(&ggml, &isas, dtype.name());
         }
     }
     ExitCode::SUCCESS
+}
+
+fn encode(ggml: &Ggml, isas: &[Isa], dtype: DType, x: &[f32], weights: &[f32]) {
+    let case = |importance| Encode {
+        dtype,
+        x,
+        importance,
+    };
+    if !matches!(dtype, DType::Iq1S | DType::Iq2Xxs | DType::Iq2Xs) {
+        case(None).row(ggml, isas, dtype.name());
+    }
+    if dtype.is_quantized() && !matches!(dtype, DType::Q8_1 | DType::Q8K) {
+        let what = format!("{dtype}, importance");
+        case(Some(weights)).row(ggml, isas, &what);
+    }
+}
+
+fn heading(what: &str, isas: &[Isa]) {
+    print!("| {what} | ggml, M/s |");
+    isas.iter().for_each(|isa| print!(" {isa} |"));
+    println!("\n|---|---:|{}", "---:|".repeat(isas.len()));
 }

@@ -29,13 +29,17 @@ pub struct CodecOptions {
     pub threads: usize,
     /// What to do with NaN and infinite elements when encoding to a quantized type.
     pub non_finite: NonFinite,
-    /// The instruction set to encode with; `None` means [`Isa::preferred`]. The bytes are the same.
+    /// The instruction set to compute with; `None` means [`Isa::preferred`]. The bytes are the same.
     pub isa: Option<Isa>,
     /// Set it from another thread to stop early with a `cancelled` error.
     pub cancel: Option<Arc<AtomicBool>>,
 }
 
 impl CodecOptions {
+    fn isa(&self) -> Result<Isa> {
+        self.isa.map_or_else(Isa::preferred, Isa::checked)
+    }
+
     fn check_cancelled(&self) -> Result<()> {
         match &self.cancel {
             Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::cancelled()),
@@ -109,7 +113,7 @@ pub fn quantize_into(
             dst.len()
         )));
     }
-    let isa = options.isa.map_or_else(Isa::preferred, Isa::checked)?;
+    let isa = options.isa()?;
     let importance = importance.map(Cow::Borrowed);
     let encoder = RowEncoder::new(rows, cols, dtype, importance, options.non_finite)?.with(isa);
     if rows == 0 || cols == 0 {
@@ -200,8 +204,8 @@ impl<'w> RowEncoder<'w> {
             let piece = src.slice((row - first) * self.cols, (stop - first) * self.cols);
             let bytes = (row - first) * self.row_bytes..(stop - first) * self.row_bytes;
             let mut zeroed = Vec::new();
-            let x = self.finite(row, piece.widen(scratch), &mut zeroed)?;
-            self.codec.encode_with(
+            let x = self.finite(row, piece.widen(self.isa, scratch), &mut zeroed)?;
+            self.codec.encode(
                 self.isa,
                 x,
                 self.cols,
@@ -316,11 +320,12 @@ pub fn dequantize_into(
         )));
     }
     let codec = block::codec(dtype)?;
+    let isa = options.isa()?;
     let chunk = (CHUNK / dtype.block_len()).max(1);
     let (chunk_len, chunk_bytes) = (chunk * dtype.block_len(), chunk * dtype.block_bytes());
     let decode = |(out, data): (&mut [f32], &[u8])| {
         options.check_cancelled()?;
-        codec.decode(data, out);
+        codec.decode(isa, data, out);
         Ok(())
     };
     let threads = parallel::resolve_threads(options.threads);

@@ -4,6 +4,7 @@ use crate::codec;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::numeric::{Bf16, F16};
+use crate::simd::{Isa, Kernel, Lanes};
 use serde::{Deserialize, Serialize};
 
 /// How a tensor is stored: in one plane of interleaved blocks, or in several planes.
@@ -71,19 +72,44 @@ impl<'a> Floats<'a> {
     }
 
     /// The elements as f32: borrowed if they are f32 already, else widened into `scratch`.
-    pub(crate) fn widen<'s>(&self, scratch: &'s mut Vec<f32>) -> &'s [f32]
+    pub(crate) fn widen<'s>(&self, isa: Isa, scratch: &'s mut Vec<f32>) -> &'s [f32]
     where
         'a: 's,
     {
-        scratch.clear();
-        match self {
-            Self::F32(x) => return x,
-            Self::F16(x) => scratch.extend(x.iter().map(|h| F16::from_bits(h.to_bits()).to_f32())),
-            Self::BF16(x) => {
-                scratch.extend(x.iter().map(|h| Bf16::from_bits(h.to_bits()).to_f32()))
+        if let Self::F32(x) = self {
+            return x;
+        }
+        scratch.resize(self.len(), 0.0);
+        isa.run(Widen {
+            from: *self,
+            to: scratch,
+        });
+        scratch
+    }
+}
+
+/// Widening is compiled for each instruction set.
+struct Widen<'a> {
+    from: Floats<'a>,
+    to: &'a mut [f32],
+}
+
+impl Kernel for Widen<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        match self.from {
+            Floats::F32(x) => self.to.copy_from_slice(x),
+            Floats::F16(x) => {
+                for (y, h) in self.to.iter_mut().zip(x) {
+                    *y = F16::from_bits(h.to_bits()).to_f32();
+                }
+            }
+            Floats::BF16(x) => {
+                for (y, h) in self.to.iter_mut().zip(x) {
+                    *y = Bf16::from_bits(h.to_bits()).to_f32();
+                }
             }
         }
-        scratch
     }
 }
 

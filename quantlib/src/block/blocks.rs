@@ -2,19 +2,8 @@
 
 use super::weights::sum_squares;
 
-/// Decodes every block into its `N` elements.
-pub(super) fn decode_blocks<B, const N: usize>(
-    blocks: &[B],
-    out: &mut [f32],
-    mut decode: impl FnMut(&B, &mut [f32; N]),
-) {
-    let (out, _) = out.as_chunks_mut();
-    for (block, y) in blocks.iter().zip(out) {
-        decode(block, y);
-    }
-}
-
 /// Encodes every `N` elements into a block, with the importance of their columns.
+#[inline(always)]
 pub(super) fn encode_blocks<B, const N: usize>(
     rows: &[f32],
     cols: usize,

@@ -1,29 +1,45 @@
 //! The 4-bit float E2M1 that MXFP4 and NVFP4 share.
 
-use super::packing::{pack_nibbles, unpack_nibbles};
+use super::number::{map, max_abs};
+use super::packing::pack_nibbles;
 
 /// Twice the value of each code. Code 8, negative zero, decodes to zero and is never written.
-const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+pub(super) const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
-/// The elements of codes, those in the low nibbles first; `half_scale` is half the scale.
-pub(super) fn unpack<const N: usize, const BYTES: usize>(
-    codes: &[u8; BYTES],
-    half_scale: f32,
-) -> [f32; N] {
-    unpack_nibbles(codes, N).map(|code| f32::from(DOUBLED[usize::from(code)]) * half_scale)
-}
+/// Half way between the magnitudes of neighbouring codes, in units of half the scale.
+const MIDPOINTS: [f32; 7] = [0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 10.0];
 
-/// The reverse of [`unpack`]: every element becomes the nearest value's code.
+/// The codes of elements, packed: every element becomes the nearest value's code.
+#[inline(always)]
 pub(super) fn pack<const N: usize, const BYTES: usize>(
     x: &[f32; N],
     half_scale: f32,
 ) -> [u8; BYTES] {
-    let values = DOUBLED.map(|v| f32::from(v) * half_scale);
-    pack_nibbles(&x.map(|x| nearest_code(&values, x)), N)
+    // As far as twice the largest value, the errors that decide are exact in f32.
+    let codes = if max_abs(x) <= 24.0 * half_scale {
+        let midpoints = map(&MIDPOINTS, |middle| middle * half_scale);
+        map(x, |x| nearest_code(&midpoints, x))
+    } else {
+        let values = DOUBLED.map(|v| f32::from(v) * half_scale);
+        map(x, |x| nearest_code_ref(&values, x))
+    };
+    pack_nibbles(&codes, N)
 }
 
-/// The code of the value nearest to `x`, the first of equals.
-fn nearest_code(values: &[f32; 16], x: f32) -> u8 {
+/// The code of the value nearest to `x`, between equals the one nearer to zero.
+#[inline(always)]
+fn nearest_code(midpoints: &[f32; 7], x: f32) -> u8 {
+    let mut magnitude = 0;
+    for middle in midpoints {
+        magnitude += u8::from(x.abs() > *middle);
+    }
+    let negative = x < 0.0 && magnitude > 0;
+    magnitude + 8 * u8::from(negative)
+}
+
+/// The code of the value nearest to `x` as far as rounded errors tell, the first of equals.
+#[inline(always)]
+fn nearest_code_ref(values: &[f32; 16], x: f32) -> u8 {
     let mut best = (0, (values[0] - x).abs());
     for (code, value) in (0..).zip(values) {
         let error = (value - x).abs();
@@ -32,4 +48,26 @@ fn nearest_code(values: &[f32; 16], x: f32) -> u8 {
         }
     }
     best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comparing_with_midpoints_finds_the_least_error() {
+        for exponent in [-128.0f32, -127.0, -126.0, -30.0, 0.0, 40.0, 120.0] {
+            let half_scale = exponent.exp2();
+            let values = DOUBLED.map(|v| f32::from(v) * half_scale);
+            let midpoints = MIDPOINTS.map(|middle| middle * half_scale);
+            for x in (0..=24).map(|i| i as f32 * 0.5 * half_scale) {
+                for x in [x.next_down(), x, x.next_up()].map(|x| x.min(24.0 * half_scale)) {
+                    for x in [x, -x] {
+                        let code = nearest_code_ref(&values, x);
+                        assert_eq!(nearest_code(&midpoints, x), code, "{x:e} of {half_scale:e}");
+                    }
+                }
+            }
+        }
+    }
 }

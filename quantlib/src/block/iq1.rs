@@ -5,6 +5,8 @@
 //! vector of the codebook, and the scale is fitted anew. Operations and their order are ggml's.
 
 use super::codebook::{IQ1, Lattice};
+use super::number::map;
+use crate::simd::Sixteen;
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
@@ -19,13 +21,49 @@ pub(super) const DOWN: [f32; 3] = [-1.0 - SHIFT, -SHIFT, 1.0 - SHIFT];
 static LATTICE: LazyLock<Lattice<8, 3>> = LazyLock::new(|| Lattice::new(&IQ1, 3));
 
 /// The values of the levels of an eight.
+#[inline(always)]
 pub(super) fn values(down: bool) -> &'static [f32; 3] {
     if down { &DOWN } else { &UP }
 }
 
+/// Eight times the values of each codebook vector: those moved up, then those moved down.
+static EIGHTFOLD: [[[i8; 8]; 2048]; 2] = {
+    let mut eightfold = [[[0; 8]; 2048]; 2];
+    let mut code = 0;
+    while code < 2048 {
+        let mut i = 0;
+        while i < 8 {
+            let middle = 8 * (IQ1[code][i] as i8 - 1);
+            eightfold[0][code][i] = middle + 1;
+            eightfold[1][code][i] = middle - 1;
+            i += 1;
+        }
+        code += 1;
+    }
+    eightfold
+};
+
+/// Eight times the values of a codebook vector.
+#[inline(always)]
+pub(super) fn eightfold(code: u16, down: bool) -> [i8; 8] {
+    EIGHTFOLD[usize::from(down)][usize::from(code & 2047)]
+}
+
+/// Decodes two eights of the same scale.
+#[inline(always)]
+pub(super) fn decode_pair<S: Sixteen>(
+    s: S,
+    eightfold: [[i8; 8]; 2],
+    scale: f32,
+    y: &mut [f32; 16],
+) {
+    let values = s.mul(s.widen_i8(&bytemuck::cast(eightfold)), s.splat(SHIFT));
+    s.store(s.mul(s.splat(scale), values), y);
+}
+
 /// The values of a codebook vector.
 pub(super) fn vector(code: u16, down: bool) -> [f32; 8] {
-    IQ1[usize::from(code)].map(|level| values(down)[usize::from(level)])
+    map(&eightfold(code, down), |value| f32::from(value) * SHIFT)
 }
 
 /// A group of `G` eights with a level for each element.

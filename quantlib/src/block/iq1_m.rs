@@ -1,13 +1,14 @@
 //! IQ1_M: the vectors of IQ1_S with a 3-bit scale for 16 elements and a shift for each eight.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::codebook::quantize_scales;
-use super::iq1::{DOWN, Split, Sums, UP, ascending, vector};
-use super::number::max_abs;
+use super::iq1::{DOWN, Split, Sums, UP, ascending, decode_pair, eightfold, vector};
+use super::number::{map, max_abs};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 
 /// 16 groups of 16 elements: x = scale · (2 · group scale + 1) · value.
@@ -29,9 +30,11 @@ pub(super) struct Iq1M;
 impl BlockFormat for Iq1M {
     const DTYPE: DType = DType::Iq1M;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -46,11 +49,18 @@ const EPS: f32 = 1e-7;
 const FACTOR: f32 = 1.1125;
 
 impl Block {
-    /// The values of eight `k` of group `g`, in units of the group's scale.
-    fn values(&self, g: usize, k: usize) -> [f32; 8] {
+    /// The code of eight `k` of group `g`, and whether its values are moved down.
+    #[inline(always)]
+    fn code(&self, g: usize, k: usize) -> (u16, bool) {
         let nibble = (self.high[g] >> (4 * k)) & 15;
         let code = u16::from(self.codes[g][k]) | (u16::from(nibble & 7) << 8);
-        vector(code, nibble >> 3 == 1)
+        (code, nibble >> 3 == 1)
+    }
+
+    /// The values of eight `k` of group `g`, in units of the group's scale.
+    fn values(&self, g: usize, k: usize) -> [f32; 8] {
+        let (code, down) = self.code(g, k);
+        vector(code, down)
     }
 
     fn set_scales(&mut self, scale: F16, groups: &[u8; 16]) {
@@ -62,23 +72,28 @@ impl Block {
         }
     }
 
+    #[inline(always)]
     fn scale(&self) -> F16 {
         let packed = self.scales.iter().rev();
         let nibbles = packed.map(|packed| u16::from(packed[1] >> 4));
         F16::from_bits(nibbles.fold(0, |scale, nibble| (scale << 4) | nibble))
     }
 
+    #[inline(always)]
     fn group_scale(&self, g: usize) -> u16 {
         (u16::from_le_bytes(self.scales[g / 4]) >> (3 * (g % 4))) & 7
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale().to_f32();
-    for (i, y) in y.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let (g, k) = (i / 2, i % 2);
+    for (g, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
         let scale = scale * f32::from(2 * block.group_scale(g) + 1);
-        *y = block.values(g, k).map(|v| scale * v);
+        let eights = map(&[block.code(g, 0), block.code(g, 1)], |(code, down)| {
+            eightfold(code, down)
+        });
+        decode_pair(s, eights, scale, y);
     }
 }
 

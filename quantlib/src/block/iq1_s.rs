@@ -1,13 +1,14 @@
 //! IQ1_S: 256 elements in eights from a codebook of 2048 ternary vectors, 3-bit scales for 32.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::codebook::quantize_scales;
-use super::iq1::{DOWN, Split, UP, ascending, vector};
-use super::number::max_abs;
+use super::iq1::{DOWN, Split, UP, ascending, decode_pair, eightfold};
+use super::number::{map, max_abs};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 
 /// 8 groups of 32 elements: x = scale · (2 · group scale + 1) · value.
@@ -28,9 +29,11 @@ impl BlockFormat for Iq1S {
     const DTYPE: DType = DType::Iq1S;
     const NEEDS_IMPORTANCE: bool = true;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -44,14 +47,18 @@ const EPS: f32 = 1e-12;
 /// Found to help: the stored scale is a little larger than the one that was fitted.
 const FACTOR: f32 = 1.125;
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
-    for (i, y) in y.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let (g, k) = (i / 4, i % 4);
+    for (pair, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
+        let (g, first) = (pair / 2, pair % 2 * 2);
         let high = u16::from_le_bytes(block.high[g]);
         let scale = scale * f32::from(2 * ((high >> 12) & 7) + 1);
-        let code = u16::from(block.codes[g][k]) | (((high >> (3 * k)) & 7) << 8);
-        *y = vector(code, high >> 15 == 1).map(|v| scale * v);
+        let eights = map(&[first, first + 1], |k| {
+            let code = u16::from(block.codes[g][k]) | (((high >> (3 * k)) & 7) << 8);
+            eightfold(code, high >> 15 == 1)
+        });
+        decode_pair(s, eights, scale, y);
     }
 }
 

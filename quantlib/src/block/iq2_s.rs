@@ -1,15 +1,16 @@
 //! IQ2_S: 256 elements in eights from a codebook of 1024, all signs, 4-bit scales for 16.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::codebook::{
-    self, Lattice, Magnitudes, Refit, Tries, decode_eights, fit_magnitudes, magnitudes,
+    self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
     quantize_scales,
 };
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh_important};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -32,9 +33,11 @@ pub(super) struct Iq2S;
 impl BlockFormat for Iq2S {
     const DTYPE: DType = DType::Iq2S;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -52,15 +55,15 @@ const EPS: f32 = 1e-8;
 /// Found to help: the stored scale is a little smaller than the one that was fitted.
 const FACTOR: f32 = 0.9875;
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     let scales: [u8; 16] = unpack_nibbles(&block.scales, 2);
-    decode_eights(y, |i| {
-        let (g, k) = (i / 2, i % 2);
-        let high = usize::from((block.high[i / 4] >> (2 * (i % 4))) & 3);
-        let scale = scale * (0.5 + f32::from(scales[g])) * 0.25;
-        let magnitudes = MAGNITUDES[usize::from(block.codes[g][k]) | (high << 8)];
-        (scale, magnitudes, block.signs[g][k])
+    let scale = |pair: usize| scale * (0.5 + f32::from(scales[pair])) * 0.25;
+    decode_pairs(s, y, scale, |pair, k| {
+        let high = usize::from((block.high[pair / 2] >> (pair % 2 * 4 + 2 * k)) & 3);
+        let magnitudes = MAGNITUDES[usize::from(block.codes[pair][k]) | (high << 8)];
+        (magnitudes, block.signs[pair][k])
     });
 }
 

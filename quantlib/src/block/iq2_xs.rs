@@ -1,15 +1,16 @@
 //! IQ2_XS: 256 elements in eights from a codebook of 512, seven signs for eight, 4-bit scales for 16.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::codebook::{
-    self, Lattice, Magnitudes, Refit, Tries, decode_eights, even_signs, fit_magnitudes, magnitudes,
+    self, Lattice, Magnitudes, Refit, Tries, decode_pairs, even_signs, fit_magnitudes, magnitudes,
     quantize_scales,
 };
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -30,9 +31,11 @@ impl BlockFormat for Iq2Xs {
     const DTYPE: DType = DType::Iq2Xs;
     const NEEDS_IMPORTANCE: bool = true;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -47,15 +50,15 @@ static LATTICE: LazyLock<Lattice<8, 3>> = LazyLock::new(|| Lattice::new(&codeboo
 /// Groups whose largest magnitude is below this get scale 0.
 const EPS: f32 = 1e-15;
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     let scales: [u8; 16] = unpack_nibbles(&block.scales, 2);
-    decode_eights(y, |i| {
-        let (g, k) = (i / 2, i % 2);
-        let code_and_signs = u16::from_le_bytes(block.codes_and_signs[g][k]);
-        let scale = scale * (0.5 + f32::from(scales[g])) * 0.25;
+    let scale = |pair: usize| scale * (0.5 + f32::from(scales[pair])) * 0.25;
+    decode_pairs(s, y, scale, |pair, k| {
+        let code_and_signs = u16::from_le_bytes(block.codes_and_signs[pair][k]);
         let magnitudes = MAGNITUDES[usize::from(code_and_signs & 511)];
-        (scale, magnitudes, even_signs((code_and_signs >> 9) as u8))
+        (magnitudes, even_signs((code_and_signs >> 9) as u8))
     });
 }
 

@@ -1,15 +1,17 @@
 //! IQ2_XXS: 256 elements in eights from a codebook of 256, seven signs for eight, 4-bit scales for 32.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::codebook::{
-    self, Lattice, Magnitudes, Refit, Tries, decode_eights, fit_magnitudes, magnitudes,
+    self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
     pack_signs_and_scale, quantize_scales, unpack_signs_and_scale,
 };
+use super::number::map;
 use super::search::fit_positive;
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -34,9 +36,11 @@ impl BlockFormat for Iq2Xxs {
     const DTYPE: DType = DType::Iq2Xxs;
     const NEEDS_IMPORTANCE: bool = true;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -51,14 +55,17 @@ static LATTICE: LazyLock<Lattice<8, 3>> = LazyLock::new(|| Lattice::new(&codeboo
 /// Groups whose largest magnitude is below this get scale 0.
 const EPS: f32 = 1e-15;
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
-    decode_eights(y, |i| {
-        let group = &block.groups[i / 4];
-        let (signs, group_scale) = unpack_signs_and_scale(group.signs_and_scale);
-        let scale = scale * (0.5 + f32::from(group_scale)) * 0.25;
-        let magnitudes = MAGNITUDES[usize::from(group.codes[i % 4])];
-        (scale, magnitudes, signs[i % 4])
+    let groups = map(&block.groups, |group| {
+        unpack_signs_and_scale(group.signs_and_scale)
+    });
+    let scale = |pair: usize| scale * (0.5 + f32::from(groups[pair / 2].1)) * 0.25;
+    decode_pairs(s, y, scale, |pair, k| {
+        let (g, k) = (pair / 2, pair % 2 * 2 + k);
+        let code = block.groups[g].codes[k];
+        (MAGNITUDES[usize::from(code)], groups[g].0[k])
     });
 }
 

@@ -1,15 +1,17 @@
 //! IQ3_S: 256 elements in fours from a codebook of 512, all signs, 4-bit scales for 32.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::codebook::{
-    self, Lattice, Magnitudes, Refit, Tries, decode_eights, fit_magnitudes, magnitudes,
+    self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
     quantize_scales,
 };
+use super::number::map;
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -32,9 +34,11 @@ pub(super) struct Iq3S;
 impl BlockFormat for Iq3S {
     const DTYPE: DType = DType::Iq3S;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -49,17 +53,18 @@ static LATTICE: LazyLock<Lattice<4, 8>> = LazyLock::new(|| Lattice::new(&codeboo
 /// Found to help: the stored scale is a little larger than the one that was fitted.
 const FACTOR: f32 = 1.033;
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     let scales: [u8; 8] = unpack_nibbles(&block.scales, 2);
-    decode_eights(y, |i| {
-        let (g, k) = (i / 4, i % 4);
-        let magnitudes = [2 * k, 2 * k + 1].map(|k| {
+    let scale = |pair: usize| scale * f32::from(1 + 2 * scales[pair / 2]);
+    decode_pairs(s, y, scale, |pair, k| {
+        let (g, k) = (pair / 2, pair % 2 * 2 + k);
+        let magnitudes = map(&[2 * k, 2 * k + 1], |k| {
             let high = usize::from((block.high[g] >> k) & 1);
             MAGNITUDES[usize::from(block.codes[g][k]) | (high << 8)]
         });
-        let scale = scale * f32::from(1 + 2 * scales[g]);
-        (scale, bytemuck::cast(magnitudes), block.signs[g][k])
+        (bytemuck::cast(magnitudes), block.signs[g][k])
     });
 }
 

@@ -1,14 +1,16 @@
 //! IQ3_XXS: 256 elements in fours from a codebook of 256, seven signs for eight, 4-bit scales for 32.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::codebook::{
-    self, Lattice, Magnitudes, Refit, Tries, decode_eights, fit_magnitudes, magnitudes,
+    self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
     pack_signs_and_scale, quantize_scales, unpack_signs_and_scale,
 };
+use super::number::map;
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -27,9 +29,11 @@ pub(super) struct Iq3Xxs;
 impl BlockFormat for Iq3Xxs {
     const DTYPE: DType = DType::Iq3Xxs;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -48,15 +52,16 @@ const EPS: f32 = 1e-8;
 /// Found to help: the stored scale is a little larger than the one that was fitted.
 const FACTOR: f32 = 1.0125;
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
-    let groups = block.signs_and_scales.map(unpack_signs_and_scale);
-    decode_eights(y, |i| {
-        let (signs, group_scale) = groups[i / 4];
-        let codes = &block.codes[i / 4][i % 4 * 2..][..2];
-        let magnitudes = [codes[0], codes[1]].map(|code| MAGNITUDES[usize::from(code)]);
-        let scale = scale * (0.5 + f32::from(group_scale)) * 0.5;
-        (scale, bytemuck::cast(magnitudes), signs[i % 4])
+    let groups = map(&block.signs_and_scales, unpack_signs_and_scale);
+    let scale = |pair: usize| scale * (0.5 + f32::from(groups[pair / 2].1)) * 0.5;
+    decode_pairs(s, y, scale, |pair, k| {
+        let (g, k) = (pair / 2, pair % 2 * 2 + k);
+        let codes = [block.codes[g][2 * k], block.codes[g][2 * k + 1]];
+        let magnitudes = map(&codes, |code| MAGNITUDES[usize::from(code)]);
+        (bytemuck::cast(magnitudes), groups[g].0[k])
     });
 }
 

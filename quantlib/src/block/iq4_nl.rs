@@ -1,14 +1,16 @@
 //! IQ4_NL: 32 elements of 4 bits in a table of 16 values, with one scale.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
+use super::elements::look_up;
 use super::lanes::{self, LaneFormat, PerLane, Tile};
-use super::nonlinear::{fit_scale_ref, pack_nearest, unpack_values};
+use super::nonlinear::{VALUES, fit_scale_ref, pack_nearest};
 use super::number::reciprocal;
+use super::packing::unpack_nibbles;
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable};
 
 /// What the sum of squares is multiplied with for the weights.
@@ -27,9 +29,11 @@ pub(super) struct Iq4Nl;
 impl BlockFormat for Iq4Nl {
     const DTYPE: DType = DType::Iq4Nl;
     type Block = Block;
+    type Elements = [f32; 32];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -73,9 +77,10 @@ impl Block {
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 32]) {
-    let scale = block.scale.to_f32();
-    *y = unpack_values(&block.codes).map(|v| scale * v);
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+    let codes: [u8; 32] = unpack_nibbles(&block.codes, 32);
+    look_up(s, &VALUES, &codes, block.scale.to_f32(), y);
 }
 
 fn encode_ref(x: &[f32; 32], importance: Option<&[f32; 32]>, block: &mut Block) {

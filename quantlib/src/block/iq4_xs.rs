@@ -1,15 +1,16 @@
 //! IQ4_XS: the table of IQ4_NL, with a 6-bit scale for each 32 of 256 elements.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
+use super::elements::look_up;
 use super::lanes::{self, LaneFormat, PerLane, Tile};
-use super::nonlinear::{fit_scale_ref, pack_nearest, unpack_values};
+use super::nonlinear::{VALUES, fit_scale_ref, pack_nearest};
 use super::number::{extreme, map, nearest_int, reciprocal};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable};
 
 /// What the sum of squares is multiplied with for the weights.
@@ -33,9 +34,11 @@ pub(super) struct Iq4Xs;
 impl BlockFormat for Iq4Xs {
     const DTYPE: DType = DType::Iq4Xs;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -100,7 +103,8 @@ impl Block {
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     let high = u16::from_le_bytes(block.scales_high);
     let low: [u8; 8] = unpack_nibbles(&block.scales_low, 2);
@@ -108,7 +112,8 @@ fn decode_ref(block: &Block, y: &mut [f32; 256]) {
     for (g, y) in groups.iter_mut().enumerate() {
         let group_scale = i32::from(low[g]) | (i32::from((high >> (2 * g)) & 3) << 4);
         let scale = scale * (group_scale - 32) as f32;
-        *y = unpack_values(&block.codes[g]).map(|v| scale * v);
+        let codes: [u8; 32] = unpack_nibbles(&block.codes[g], 32);
+        look_up(s, &VALUES, &codes, scale, y);
     }
 }
 

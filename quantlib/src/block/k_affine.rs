@@ -1,11 +1,13 @@
 //! What Q2_K, Q4_K and Q5_K share: super-blocks of 256 elements in groups with scales and minima.
 
+use super::elements::scale_and_subtract;
 use super::number::{map, nearest_int};
 use super::search::{
     AffineFit, Deviation, Fit, FoundCodes, Grid, fit_affine, fit_positive, recode,
 };
 use super::weights::{sum_squares, weigh_important};
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 
 /// What distinguishes these formats.
 pub(super) struct KAffine {
@@ -168,7 +170,8 @@ fn own_weights<const LEN: usize>(k: &KAffine, x: &[f32; LEN]) -> [f32; LEN] {
 
 /// `scale · scales[group] · code - min · mins[group]` for every element.
 #[inline(always)]
-pub(super) fn decode_groups<const GROUPS: usize>(
+pub(super) fn decode_groups<S: Sixteen, const GROUPS: usize>(
+    s: S,
     [scale, min]: [F16; 2],
     (scales, mins): &([u8; GROUPS], [u8; GROUPS]),
     codes: &[u8; 256],
@@ -181,8 +184,6 @@ pub(super) fn decode_groups<const GROUPS: usize>(
     for ((y, codes), (&group_scale, &group_min)) in groups.zip(scales.iter().zip(mins)) {
         let group_scale = scale * f32::from(group_scale);
         let group_min = min * f32::from(group_min);
-        for (y, &code) in y.iter_mut().zip(codes) {
-            *y = group_scale * f32::from(code) - group_min;
-        }
+        scale_and_subtract(s, codes, group_scale, group_min, y);
     }
 }

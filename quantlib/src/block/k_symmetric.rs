@@ -1,7 +1,9 @@
 //! What Q3_K and Q6_K share: super-blocks of 16 groups of 16 elements with scales but no minima.
 
+use super::elements::{centre, scale_signed};
 use super::search::{Fit, FoundCodes, recode};
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 
 /// The scales and codes of all groups, as `fit` finds them from the index and elements of each.
 #[inline(always)]
@@ -41,7 +43,8 @@ pub(super) fn recoded(
 
 /// `scale · scales[group] · (code - half)` for every element.
 #[inline(always)]
-pub(super) fn decode_groups(
+pub(super) fn decode_groups<S: Sixteen>(
+    s: S,
     scale: F16,
     scales: &[i8; 16],
     codes: &[u8; 256],
@@ -49,11 +52,9 @@ pub(super) fn decode_groups(
     y: &mut [f32; 256],
 ) {
     let scale = scale.to_f32();
+    let codes = centre(codes, half as u8);
     let groups = y.chunks_exact_mut(16).zip(codes.chunks_exact(16));
     for ((y, codes), &group_scale) in groups.zip(scales) {
-        let group_scale = scale * f32::from(group_scale);
-        for (y, &code) in y.iter_mut().zip(codes) {
-            *y = group_scale * (i32::from(code) - half) as f32;
-        }
+        scale_signed(s, codes, scale * f32::from(group_scale), y);
     }
 }

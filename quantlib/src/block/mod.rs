@@ -5,6 +5,8 @@
 
 mod blocks;
 mod codebook;
+mod compiled;
+mod elements;
 mod fp4;
 mod iq1;
 mod iq1_m;
@@ -48,7 +50,7 @@ mod weights;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::simd::Isa;
+use crate::simd::{Isa, Portable, Sixteen};
 use bytemuck::Pod;
 
 /// One block format: its layout and the scalar reference of both directions.
@@ -56,7 +58,7 @@ use bytemuck::Pod;
 /// Encoders get whole rows because some formats weigh a block against its whole row. `importance`
 /// has one weight for every column. Lengths are checked before these are called: `rows` is a whole
 /// number of rows of `cols` elements, `cols` a whole number of blocks.
-trait BlockFormat {
+trait BlockFormat: Sized {
     const DTYPE: DType;
 
     /// Whether the encoder refuses to work without importance, as ggml's does.
@@ -65,13 +67,17 @@ trait BlockFormat {
     /// The bytes of one block; alignment 1, so that any byte slice can be viewed as blocks.
     type Block: Pod;
 
-    /// Writes the elements of `blocks` to `out`.
-    fn decode(blocks: &[Self::Block], out: &mut [f32]);
+    /// The elements of one block: an array of `f32`.
+    type Elements: Pod;
+
+    /// Writes the elements of a block. Implementations must be `#[inline(always)]`.
+    fn decode<S: Sixteen>(s: S, block: &Self::Block, y: &mut Self::Elements);
 
     /// Encodes `rows` into `out`: the reference.
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]);
 
-    /// [`encode`](Self::encode), faster where the format can use the instruction set.
+    /// [`encode`](Self::encode) with an instruction set: the reference itself, compiled for it,
+    /// unless the format has something better.
     fn encode_with(
         isa: Isa,
         rows: &[f32],
@@ -79,12 +85,11 @@ trait BlockFormat {
         importance: Option<&[f32]>,
         out: &mut [Self::Block],
     ) {
-        let _ = isa;
-        Self::encode(rows, cols, importance, out);
+        compiled::encode::<Self>(isa, rows, cols, importance, out);
     }
 }
 
-type Decode = fn(&[u8], &mut [f32]);
+type Decode = fn(isa: Isa, &[u8], &mut [f32]);
 type Encode = fn(isa: Isa, rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [u8]);
 
 /// The functions of one format, with the block type erased. Look one up with [`codec`].
@@ -100,7 +105,13 @@ impl Codec {
         assert!(align_of::<F::Block>() == 1);
         Self {
             needs_importance: F::NEEDS_IMPORTANCE,
-            decode: |data, out| F::decode(bytemuck::cast_slice(data), out),
+            decode: |isa, data, out| {
+                let blocks = bytemuck::cast_slice(data);
+                match isa {
+                    Isa::Scalar => compiled::decode_each::<F, _>(Portable, blocks, out),
+                    isa => compiled::decode::<F>(isa, blocks, out),
+                }
+            },
             encode: |isa, rows, cols, importance, out| {
                 let out = bytemuck::cast_slice_mut(out);
                 match isa {
@@ -116,25 +127,15 @@ impl Codec {
         self.needs_importance
     }
 
-    /// Decodes whole blocks. Panics if the lengths do not belong together: callers check.
-    pub(crate) fn decode(&self, data: &[u8], out: &mut [f32]) {
-        (self.decode)(data, out);
+    /// Decodes whole blocks with the instructions of `isa`. Panics if the lengths do not belong
+    /// together: callers check.
+    pub(crate) fn decode(&self, isa: Isa, data: &[u8], out: &mut [f32]) {
+        (self.decode)(isa, data, out);
     }
 
-    /// Encodes whole rows, one block at a time. Panics if the lengths do not belong together:
-    /// callers check.
+    /// Encodes whole rows with the instructions of `isa`. Panics if the lengths do not belong
+    /// together: callers check.
     pub(crate) fn encode(
-        &self,
-        rows: &[f32],
-        cols: usize,
-        importance: Option<&[f32]>,
-        out: &mut [u8],
-    ) {
-        self.encode_with(Isa::Scalar, rows, cols, importance, out);
-    }
-
-    /// [`encode`](Self::encode) with the instructions of `isa`, where the format can use them.
-    pub(crate) fn encode_with(
         &self,
         isa: Isa,
         rows: &[f32],

@@ -1,10 +1,12 @@
 //! MXFP4: 32 elements of E2M1 with a power of two as the scale (OCP microscaling).
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::elements::look_up;
 use super::number::max_abs;
+use super::packing::unpack_nibbles;
 use super::{fp4, number::truncate};
 use crate::dtype::DType;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 
 /// 32 elements: x = 2^(exponent - 127) · value(code).
@@ -20,27 +22,36 @@ pub(super) struct Mxfp4;
 impl BlockFormat for Mxfp4 {
     const DTYPE: DType = DType::Mxfp4;
     type Block = Block;
+    type Elements = [f32; 32];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+        decode(s, block, y);
     }
 
     /// Importance changes nothing: the scale follows from the largest magnitude.
-    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
-        encode_blocks(rows, cols, None, out, |x, _, block| encode_ref(x, block));
+    #[inline(always)]
+    fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        for (x, block) in rows.as_chunks().0.iter().zip(out) {
+            encode_ref(x, block);
+        }
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 32]) {
-    *y = fp4::unpack(&block.codes, half_scale(block.exponent));
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+    let codes: [u8; 32] = unpack_nibbles(&block.codes, 32);
+    look_up(s, &fp4::DOUBLED, &codes, half_scale(block.exponent), y);
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 32], block: &mut Block) {
     block.exponent = exponent(max_abs(x));
     block.codes = fp4::pack(x, half_scale(block.exponent));
 }
 
 /// 2^(exponent - 128). ggml gives the code 255 no special meaning.
+#[inline(always)]
 fn half_scale(exponent: u8) -> f32 {
     let bits = match exponent {
         0 | 1 => 0x0020_0000 << exponent,
@@ -49,17 +60,27 @@ fn half_scale(exponent: u8) -> f32 {
     f32::from_bits(bits)
 }
 
+/// Mantissas from here on may have a logarithm that rounds up to the next whole number: 1.98.
+const NEAR_TWO: u32 = 0x007d_70a4;
+
 /// The scale's code for the largest magnitude: two less than its binary exponent, so that it falls
 /// between 4 and 8, of which the codes reach 6.
 ///
 /// The logarithm is rounded to f32 before the floor, so that magnitudes just below a power of two
 /// may take the next scale. Below 2^-125 the code wraps around.
+#[inline(always)]
 fn exponent(max: f32) -> u8 {
     if max == 0.0 {
         return 0;
     }
-    let log = f64::from(max).log2() as f32;
-    truncate(log.floor() - 2.0 + 127.0) as u8
+    let (exponent, mantissa) = (max.to_bits() >> 23, max.to_bits() & 0x007f_ffff);
+    let normal = (1..255).contains(&exponent);
+    let floor = if normal && mantissa < NEAR_TWO {
+        exponent as f32 - 127.0
+    } else {
+        (f64::from(max).log2() as f32).floor()
+    };
+    truncate(floor - 2.0 + 127.0) as u8
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The non-linear 4-bit table that IQ4_NL and IQ4_XS share, and their search for a scale.
 
 use super::number::{extreme, map};
-use super::packing::{pack_nibbles, unpack_nibbles};
+use super::packing::pack_nibbles;
 
 /// The 16 values that a code stands for, in units of the scale.
 pub(super) const VALUES: [i8; 16] = [
@@ -35,12 +35,7 @@ fn nearest_code(x: f32) -> u8 {
     code
 }
 
-/// The values of 32 codes: the low nibbles' first, then the high ones'.
-pub(super) fn unpack_values(codes: &[u8; 16]) -> [f32; 32] {
-    unpack_nibbles(codes, 32).map(|code| f32::from(VALUES[usize::from(code)]))
-}
-
-/// The reverse of [`unpack_values`], for elements of scale 1 / `inverse`.
+/// The codes of elements, packed, for the scale 1 / `inverse`.
 #[inline(always)]
 pub(super) fn pack_nearest(x: &[f32; 32], inverse: f32) -> [u8; 16] {
     pack_nibbles(&map(x, |x| nearest_code(inverse * x)), 32)

@@ -18,10 +18,13 @@ pub(super) fn nearest_int(x: f32) -> i32 {
 #[inline(always)]
 pub(super) fn truncate(x: f32) -> i32 {
     const END: f32 = 2_147_483_648.0;
-    if (-END..END).contains(&x) {
-        x as i32
-    } else {
-        i32::MIN
+    let x = if x > -END { x } else { -END };
+    let x = if x < END { x } else { -END };
+    // SAFETY: x is a number from -2^31 up to but not including 2^31. (The checks of `as` would come
+    // a second time, in every lane.)
+    #[allow(unsafe_code)]
+    unsafe {
+        x.to_int_unchecked()
     }
 }
 
@@ -45,31 +48,82 @@ pub(super) fn map<T: Copy, U: Copy + Default, const N: usize>(
     mapped
 }
 
+/// `array::from_fn` that is sure to be inlined.
+#[inline(always)]
+pub(super) fn fill<T: Copy + Default, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
+    let mut filled = [T::default(); N];
+    for (i, filled) in filled.iter_mut().enumerate() {
+        *filled = f(i);
+    }
+    filled
+}
+
 /// `1 / x`, and 0 for 0.
 #[inline(always)]
 pub(super) fn reciprocal(x: f32) -> f32 {
     if x == 0.0 { 0.0 } else { 1.0 / x }
 }
 
-/// The largest magnitude.
+/// The bits of a float without its sign. But for NaNs they are ordered like the magnitudes.
+const MAGNITUDE: u32 = 0x7fff_ffff;
+
+/// The largest magnitude; NaNs do not count. Comparing bits vectorizes, comparing floats does not.
+#[inline(always)]
 pub(super) fn max_abs(x: &[f32]) -> f32 {
-    x.iter().fold(0.0, |max: f32, x| max.max(x.abs()))
+    let larger = |max: u32, x: &f32| {
+        let magnitude = x.to_bits() & MAGNITUDE;
+        let counts = magnitude <= f32::INFINITY.to_bits();
+        max.max(if counts { magnitude } else { 0 })
+    };
+    f32::from_bits(x.iter().fold(0, larger))
 }
 
 /// The element of the largest magnitude, with its sign: the first of equals, 0 if all are zero.
+/// NaNs do not count.
+#[inline(always)]
 pub(super) fn extreme(x: &[f32]) -> f32 {
-    let larger = |max: f32, x: &f32| if x.abs() > max.abs() { *x } else { max };
-    x.iter().fold(0.0, larger)
+    let max = max_abs(x);
+    if max == 0.0 {
+        return 0.0;
+    }
+    let any = |wanted: f32| x.iter().fold(false, |any, x| any | (*x == wanted));
+    match (any(max), any(-max)) {
+        (true, false) => max,
+        (false, true) => -max,
+        _ => x.iter().copied().find(|x| x.abs() == max).unwrap_or(max),
+    }
 }
 
-/// The smallest and the largest element.
+/// The smallest and the largest of finite elements, the first of equals.
+#[inline(always)]
 pub(super) fn range(x: &[f32]) -> (f32, f32) {
-    let smaller = |min: f32, x: &f32| if *x < min { *x } else { min };
-    let larger = |max: f32, x: &f32| if *x > max { *x } else { max };
-    (
-        x.iter().fold(f32::MAX, smaller),
-        x.iter().fold(f32::MIN, larger),
-    )
+    let (min, max) = x.iter().fold((i32::MAX, i32::MIN), |(min, max), x| {
+        let rank = rank(x.to_bits());
+        (min.min(rank), max.max(rank))
+    });
+    (first_zero(unrank(min), x), first_zero(unrank(max), x))
+}
+
+/// Integers that are ordered like finite floats, except that -0 is below 0.
+#[inline(always)]
+fn rank(bits: u32) -> i32 {
+    let bits = bits as i32;
+    bits ^ ((bits >> 31) & MAGNITUDE as i32)
+}
+
+/// The float of a [`rank`].
+#[inline(always)]
+fn unrank(rank: i32) -> f32 {
+    f32::from_bits((rank ^ ((rank >> 31) & MAGNITUDE as i32)) as u32)
+}
+
+/// `found`, or if that is zero, the first of all zeros.
+#[inline(always)]
+fn first_zero(found: f32, x: &[f32]) -> f32 {
+    if found != 0.0 {
+        return found;
+    }
+    x.iter().copied().find(|x| *x == 0.0).unwrap_or(found)
 }
 
 #[cfg(test)]
@@ -109,6 +163,19 @@ mod tests {
     #[test]
     fn extreme_takes_the_first_of_equals() {
         assert_eq!(extreme(&[1.0, -3.0, 3.0]), -3.0);
+        assert_eq!(extreme(&[1.0, 3.0, -3.0]), 3.0);
+        assert_eq!(extreme(&[f32::NAN, -3.0, f32::NAN]), -3.0);
+        assert_eq!(extreme(&[f32::NAN, f32::NEG_INFINITY]), f32::NEG_INFINITY);
         assert_eq!(max_abs(&[1.0, -3.0, 2.0]), 3.0);
+    }
+
+    #[test]
+    fn range_takes_the_first_of_equals() {
+        assert_eq!(range(&[2.0, -1.0, 3.0]), (-1.0, 3.0));
+        for zeros in [[0.0, -0.0], [-0.0, 0.0]] {
+            let (min, max) = range(&zeros);
+            assert_eq!(min.to_bits(), zeros[0].to_bits());
+            assert_eq!(max.to_bits(), zeros[0].to_bits());
+        }
     }
 }

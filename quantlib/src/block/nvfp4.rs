@@ -1,10 +1,12 @@
 //! NVFP4: 64 elements of E2M1, with an unsigned E4M3 scale for each 16.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::elements::look_up;
 use super::fp4;
 use super::number::max_abs;
+use super::packing::unpack_nibbles;
 use crate::dtype::DType;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 
 /// 4 groups of 16 elements: x = scale · value(code).
@@ -20,24 +22,32 @@ pub(super) struct Nvfp4;
 impl BlockFormat for Nvfp4 {
     const DTYPE: DType = DType::Nvfp4;
     type Block = Block;
+    type Elements = [f32; 64];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 64]) {
+        decode(s, block, y);
     }
 
     /// Importance changes nothing: the scales follow from the largest magnitudes.
-    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
-        encode_blocks(rows, cols, None, out, |x, _, block| encode_ref(x, block));
+    #[inline(always)]
+    fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        for (x, block) in rows.as_chunks().0.iter().zip(out) {
+            encode_ref(x, block);
+        }
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 64]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 64]) {
     let (groups, _) = y.as_chunks_mut::<16>();
     for ((y, codes), scale) in groups.iter_mut().zip(&block.codes).zip(block.scales) {
-        *y = fp4::unpack(codes, half_scale(scale));
+        let codes: [u8; 16] = unpack_nibbles(codes, 16);
+        look_up(s, &fp4::DOUBLED, &codes, half_scale(scale), y);
     }
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 64], block: &mut Block) {
     let (groups, _) = x.as_chunks::<16>();
     for ((x, codes), scale) in groups.iter().zip(&mut block.codes).zip(&mut block.scales) {
@@ -47,6 +57,7 @@ fn encode_ref(x: &[f32; 64], block: &mut Block) {
 }
 
 /// Half of an unsigned E4M3 number; the NaN code is 0. The eighth bit is ignored.
+#[inline(always)]
 fn half_scale(code: u8) -> f32 {
     if code == 0x7f {
         return 0.0;

@@ -1,10 +1,10 @@
 //! Q1_0: the signs of 128 elements, with their mean magnitude as the scale.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
 
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 
 /// 128 elements: x = scale where the bit is set, -scale elsewhere; the lowest bit is the first element.
@@ -20,25 +20,37 @@ pub(super) struct Q1_0;
 impl BlockFormat for Q1_0 {
     const DTYPE: DType = DType::Q1_0;
     type Block = Block;
+    type Elements = [f32; 128];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 128]) {
+        decode(s, block, y);
     }
 
     /// Importance changes nothing: scale and bits follow from the elements alone.
-    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
-        encode_blocks(rows, cols, None, out, |x, _, block| encode_ref(x, block));
+    #[inline(always)]
+    fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        for (x, block) in rows.as_chunks().0.iter().zip(out) {
+            encode_ref(x, block);
+        }
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 128]) {
-    let scale = block.scale.to_f32();
-    for (i, y) in y.iter_mut().enumerate() {
-        let set = (block.bits[i / 8] >> (i % 8)) & 1 == 1;
-        *y = if set { scale } else { -scale };
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 128]) {
+    let scale = s.splat(block.scale.to_f32());
+    for (bits, y) in block
+        .bits
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .zip(y.as_chunks_mut().0)
+    {
+        s.store(s.negate(scale, !u16::from_le_bytes(*bits)), y);
     }
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 128], block: &mut Block) {
     let sum = x.iter().fold(0.0, |sum, x| sum + x.abs());
     block.scale = F16::from_f32(sum / 128.0);

@@ -7,7 +7,7 @@
 //! Codes are laid out as [`pack_crumbs`] says.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::k_affine::{Groups, Header, KAffine, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
 use super::number::map;
@@ -15,7 +15,7 @@ use super::packing::{pack_crumbs, unpack_crumbs};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -48,9 +48,11 @@ pub(super) struct Q2K;
 impl BlockFormat for Q2K {
     const DTYPE: DType = DType::Q2K;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -120,8 +122,9 @@ fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
     Block::new(cast_ref(x), groups, headers)
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scales = unpack_scales(&block.scales);
     let codes = unpack_crumbs(&block.codes);
-    decode_groups([block.scale, block.min], &scales, &codes, y);
+    decode_groups(s, [block.scale, block.min], &scales, &codes, y);
 }

@@ -7,10 +7,10 @@
 //! The parts are laid out as [`pack_bits`], [`pack_crumbs`] and [`pack_sixteen_scales`] say.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::k_symmetric::{decode_groups, fit_groups, recoded};
 use super::lanes::{self, CodesAgain, LaneFormat, MovesAgain, PerLane, Tile, symmetric_codes};
-use super::number::{extreme, map, nearest_int};
+use super::number::{extreme, fill, map, nearest_int};
 use super::packing::{
     pack_bits, pack_crumbs, pack_sixteen_scales, unpack_bits, unpack_crumbs, unpack_sixteen_scales,
 };
@@ -18,7 +18,7 @@ use super::search::{FoundCodes, fit_symmetric, fit_symmetric_by_moves};
 use super::weights::{sum_squares, weigh_important};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, MAX_LANES};
+use crate::simd::{Isa, Lanes, MAX_LANES, Sixteen};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 use std::array;
 
@@ -41,9 +41,11 @@ pub(super) struct Q3K;
 impl BlockFormat for Q3K {
     const DTYPE: DType = DType::Q3K;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -162,6 +164,7 @@ impl Block {
     }
 }
 
+#[inline(always)]
 fn signed_scale(multiple: u8) -> i8 {
     (i32::from(multiple) - HALF_SCALE) as i8
 }
@@ -182,9 +185,10 @@ fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
     Block::new(x, codes, F16::from_f32(header.scale), &header.codes)
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let (low, high) = (unpack_crumbs(&block.low), unpack_bits(&block.high, 2));
-    let codes: [u8; 256] = array::from_fn(|i| low[i] | high[i]);
-    let scales = unpack_sixteen_scales(&block.scales).map(signed_scale);
-    decode_groups(block.scale, &scales, &codes, HALF, y);
+    let codes: [u8; 256] = fill(|i| low[i] | high[i]);
+    let scales = map(&unpack_sixteen_scales(&block.scales), signed_scale);
+    decode_groups(s, block.scale, &scales, &codes, HALF, y);
 }

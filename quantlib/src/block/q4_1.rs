@@ -7,15 +7,16 @@
 //! Elements i and i + 16 share byte i, the first in the low nibble.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks, encode_blocks_in_rows};
+use super::blocks::{encode_blocks, encode_blocks_in_rows};
+use super::elements::scale_and_add;
 use super::lanes::{self, LaneFormat, Tile};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::search::{Deviation, Grid, fit_affine};
-use super::thirty_two::{affine_codes_at, affine_ref};
+use super::thirty_two::affine_ref;
 use super::weights::weigh_important;
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable};
 
 /// The largest code.
@@ -34,9 +35,11 @@ pub(super) struct Q4_1;
 impl BlockFormat for Q4_1 {
     const DTYPE: DType = DType::Q4_1;
     type Block = Block;
+    type Elements = [f32; 32];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -67,11 +70,8 @@ impl LaneFormat<32> for Q4_1 {
     fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
         match &tile.importance {
             None => {
-                let scales = lanes::affine_scales(l, tile, TOP);
-                for (lane, block) in out.iter_mut().enumerate() {
-                    let [scale, min] = scales.lane(lane);
-                    let codes = affine_codes_at(tile.x[lane], scale, min, TOP);
-                    *block = Block::new(scale, min, &codes);
+                for (x, block) in tile.x.iter().zip(out) {
+                    *block = encode_ref(x);
                 }
             }
             Some(importance) => {
@@ -97,6 +97,7 @@ impl Block {
     }
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 32]) -> Block {
     let (scale, min, codes) = affine_ref(x, TOP);
     Block::new(scale, min, &codes)
@@ -108,10 +109,8 @@ fn encode_weighted_ref(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f
     Block::new(fit.scale, -fit.min, &fit.codes)
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 32]) {
-    let (scale, min) = (block.scale.to_f32(), block.min.to_f32());
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
     let codes: [u8; 32] = unpack_nibbles(&block.codes, 32);
-    for (y, code) in y.iter_mut().zip(codes) {
-        *y = f32::from(code) * scale + min;
-    }
+    scale_and_add(s, &codes, block.scale.to_f32(), block.min.to_f32(), y);
 }

@@ -8,14 +8,14 @@
 //! 32 apart share a byte, the first in the low nibble.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::k_affine::{Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
 use super::packing::{pack_nibbles, pack_scales_and_mins, unpack_nibbles, unpack_scales_and_mins};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -48,9 +48,11 @@ pub(super) struct Q4K;
 impl BlockFormat for Q4K {
     const DTYPE: DType = DType::Q4K;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -119,8 +121,9 @@ fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
     Block::new(cast_ref(x), groups, headers)
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let codes: [u8; 256] = unpack_nibbles(&block.codes, 64);
     let scales = unpack_scales_and_mins(&block.scales);
-    decode_groups([block.scale, block.min], &scales, &codes, y);
+    decode_groups(s, [block.scale, block.min], &scales, &codes, y);
 }

@@ -8,15 +8,16 @@
 //! `low`, the first in the low nibble.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks, encode_blocks_in_rows};
+use super::blocks::{encode_blocks, encode_blocks_in_rows};
+use super::elements::{centre, scale_signed};
 use super::lanes::{self, LaneFormat, Tile};
 use super::packing::{FiveBits, pack_five_bits, unpack_five_bits};
 use super::search::fit_symmetric;
-use super::thirty_two::{symmetric_codes_at, symmetric_ref};
+use super::thirty_two::symmetric_ref;
 use super::weights::weigh_important;
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable};
 
 /// The code of zero.
@@ -34,9 +35,11 @@ pub(super) struct Q5_0;
 impl BlockFormat for Q5_0 {
     const DTYPE: DType = DType::Q5_0;
     type Block = Block;
+    type Elements = [f32; 32];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -67,10 +70,8 @@ impl LaneFormat<32> for Q5_0 {
     fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
         match &tile.importance {
             None => {
-                let scales = lanes::symmetric_scales(l, tile, HALF);
-                for (lane, block) in out.iter_mut().enumerate() {
-                    let [scale] = scales.lane(lane);
-                    *block = Block::new(scale, &symmetric_codes_at(tile.x[lane], scale, HALF));
+                for (x, block) in tile.x.iter().zip(out) {
+                    *block = encode_ref(x);
                 }
             }
             Some(importance) => {
@@ -95,6 +96,7 @@ impl Block {
     }
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 32]) -> Block {
     let (scale, codes) = symmetric_ref(x, HALF);
     Block::new(scale, &codes)
@@ -105,9 +107,8 @@ fn encode_weighted_ref(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f
     Block::new(fit.scale, &fit.codes)
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 32]) {
-    let scale = block.scale.to_f32();
-    for (y, code) in y.iter_mut().zip(unpack_five_bits(&block.codes)) {
-        *y = (i32::from(code) - HALF) as f32 * scale;
-    }
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+    let codes = centre::<32>(&unpack_five_bits(&block.codes), HALF as u8);
+    scale_signed(s, &codes, block.scale.to_f32(), y);
 }

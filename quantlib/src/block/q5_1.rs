@@ -8,15 +8,16 @@
 //! `low`, the first in the low nibble.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks, encode_blocks_in_rows};
+use super::blocks::{encode_blocks, encode_blocks_in_rows};
+use super::elements::scale_and_add;
 use super::lanes::{self, LaneFormat, Tile};
 use super::packing::{FiveBits, pack_five_bits, unpack_five_bits};
 use super::search::{Deviation, Grid, fit_affine};
-use super::thirty_two::{affine_codes_at, affine_ref};
+use super::thirty_two::affine_ref;
 use super::weights::weigh_important;
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable};
 
 /// The largest code.
@@ -35,9 +36,11 @@ pub(super) struct Q5_1;
 impl BlockFormat for Q5_1 {
     const DTYPE: DType = DType::Q5_1;
     type Block = Block;
+    type Elements = [f32; 32];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -68,11 +71,8 @@ impl LaneFormat<32> for Q5_1 {
     fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
         match &tile.importance {
             None => {
-                let scales = lanes::affine_scales(l, tile, TOP);
-                for (lane, block) in out.iter_mut().enumerate() {
-                    let [scale, min] = scales.lane(lane);
-                    let codes = affine_codes_at(tile.x[lane], scale, min, TOP);
-                    *block = Block::new(scale, min, &codes);
+                for (x, block) in tile.x.iter().zip(out) {
+                    *block = encode_ref(x);
                 }
             }
             Some(importance) => {
@@ -98,6 +98,7 @@ impl Block {
     }
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 32]) -> Block {
     let (scale, min, codes) = affine_ref(x, TOP);
     Block::new(scale, min, &codes)
@@ -109,9 +110,8 @@ fn encode_weighted_ref(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f
     Block::new(fit.scale, -fit.min, &fit.codes)
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 32]) {
-    let (scale, min) = (block.scale.to_f32(), block.min.to_f32());
-    for (y, code) in y.iter_mut().zip(unpack_five_bits(&block.codes)) {
-        *y = f32::from(code) * scale + min;
-    }
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+    let codes: [u8; 32] = unpack_five_bits(&block.codes);
+    scale_and_add(s, &codes, block.scale.to_f32(), block.min.to_f32(), y);
 }

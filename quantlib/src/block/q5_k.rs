@@ -9,10 +9,10 @@
 //! the low nibble.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::k_affine::{Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
-use super::number::map;
+use super::number::{fill, map};
 use super::packing::{
     pack_bits, pack_nibbles, pack_scales_and_mins, unpack_bits, unpack_nibbles,
     unpack_scales_and_mins,
@@ -20,9 +20,8 @@ use super::packing::{
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
-use std::array;
 
 /// The largest code.
 const TOP: i32 = 31;
@@ -55,9 +54,11 @@ pub(super) struct Q5K;
 impl BlockFormat for Q5K {
     const DTYPE: DType = DType::Q5K;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -127,10 +128,11 @@ fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
     Block::new(cast_ref(x), groups, headers)
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let low: [u8; 256] = unpack_nibbles(&block.low, 64);
     let high = unpack_bits(&block.high, 4);
-    let codes: [u8; 256] = array::from_fn(|i| low[i] | high[i]);
+    let codes: [u8; 256] = fill(|i| low[i] | high[i]);
     let scales = unpack_scales_and_mins(&block.scales);
-    decode_groups([block.scale, block.min], &scales, &codes, y);
+    decode_groups(s, [block.scale, block.min], &scales, &codes, y);
 }

@@ -8,17 +8,16 @@
 //! `high` is laid out as [`pack_crumbs`] says.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::blocks::encode_blocks;
 use super::k_symmetric::{decode_groups, fit_groups, recoded};
 use super::lanes::{self, CodesAgain, LaneFormat, PerLane, Tile};
-use super::number::{extreme, map, nearest_int};
+use super::number::{extreme, fill, map, nearest_int};
 use super::packing::{pack_crumbs, pack_nibbles, unpack_crumbs, unpack_nibbles};
 use super::search::{FoundCodes, ZERO_GROUP, fit_symmetric};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes};
+use crate::simd::{Isa, Lanes, Sixteen};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
-use std::array;
 
 /// The code of zero.
 const HALF: i32 = 32;
@@ -37,9 +36,11 @@ pub(super) struct Q6K;
 impl BlockFormat for Q6K {
     const DTYPE: DType = DType::Q6K;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
@@ -120,9 +121,10 @@ impl Block {
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let low: [u8; 256] = unpack_nibbles(&block.low, 128);
     let high = unpack_crumbs(&block.high);
-    let codes: [u8; 256] = array::from_fn(|i| low[i] | (high[i] << 4));
-    decode_groups(block.scale, &block.scales, &codes, HALF, y);
+    let codes: [u8; 256] = fill(|i| low[i] | (high[i] << 4));
+    decode_groups(s, block.scale, &block.scales, &codes, HALF, y);
 }

@@ -6,10 +6,11 @@
 //! ```
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
-use super::number::{max_abs, reciprocal, round};
+use super::elements::scale_signed;
+use super::number::{map, max_abs, reciprocal, round};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -24,28 +25,32 @@ pub(super) struct Q8_0;
 impl BlockFormat for Q8_0 {
     const DTYPE: DType = DType::Q8_0;
     type Block = Block;
+    type Elements = [f32; 32];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+        decode(s, block, y);
     }
 
-    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
-        encode_blocks(rows, cols, None, out, |x, _, block| *block = encode_ref(x));
+    #[inline(always)]
+    fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        for (x, block) in rows.as_chunks().0.iter().zip(out) {
+            *block = encode_ref(x);
+        }
     }
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 32]) -> Block {
     let scale = max_abs(x) / 127.0;
     let inverse = reciprocal(scale);
     Block {
         scale: F16::from_f32(scale),
-        codes: x.map(|x| round(x * inverse) as i8),
+        codes: map(x, |x| round(x * inverse) as i8),
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 32]) {
-    let scale = block.scale.to_f32();
-    for (y, code) in y.iter_mut().zip(block.codes) {
-        *y = f32::from(code) * scale;
-    }
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
+    scale_signed(s, &block.codes, block.scale.to_f32(), y);
 }

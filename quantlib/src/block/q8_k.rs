@@ -1,9 +1,10 @@
 //! Q8_K: 256 elements of 8 bits with one f32 scale, and sums of 16: ggml's activations for the K-quants.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
-use super::number::{extreme, nearest_int};
+use super::elements::scale_signed;
+use super::number::{extreme, map, nearest_int};
 use crate::dtype::DType;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 
 /// 256 elements: x = scale · code.
@@ -21,23 +22,29 @@ pub(super) struct Q8K;
 impl BlockFormat for Q8K {
     const DTYPE: DType = DType::Q8K;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     /// Importance changes nothing: the scale follows from the largest magnitude.
-    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
-        encode_blocks(rows, cols, None, out, |x, _, block| encode_ref(x, block));
+    #[inline(always)]
+    fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        for (x, block) in rows.as_chunks().0.iter().zip(out) {
+            encode_ref(x, block);
+        }
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
-    let scale = f32::from_le_bytes(block.scale);
-    *y = block.codes.map(|code| scale * f32::from(code));
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+    scale_signed(s, &block.codes, f32::from_le_bytes(block.scale), y);
 }
 
 /// A block of zeros has zero sums here; ggml leaves its sums as the memory was.
+#[inline(always)]
 fn encode_ref(x: &[f32; 256], block: &mut Block) {
     *block = Block::zeroed();
     let max = extreme(x);
@@ -45,7 +52,7 @@ fn encode_ref(x: &[f32; 256], block: &mut Block) {
         return;
     }
     let inverse = -127.0 / max;
-    block.codes = x.map(|x| nearest_int(inverse * x).min(127) as i8);
+    block.codes = map(x, |x| nearest_int(inverse * x).min(127) as i8);
     let (groups, _) = block.codes.as_chunks::<16>();
     for (codes, sum) in groups.iter().zip(&mut block.sums) {
         let total: i16 = codes.iter().map(|code| i16::from(*code)).sum();

@@ -1,6 +1,6 @@
 //! What the ternary formats share: the scale and the rounding to -1, 0 and 1.
 
-use super::number::{max_abs, reciprocal};
+use super::number::{max_abs, reciprocal, round};
 
 /// The largest magnitude of a block.
 pub(super) struct Scale {
@@ -9,6 +9,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
+    #[inline(always)]
     pub(super) fn of(x: &[f32]) -> Self {
         let value = max_abs(x);
         let inverse = reciprocal(value);
@@ -18,12 +19,10 @@ impl Scale {
     /// 0, 1 or 2 for the nearest of -scale, 0 and scale, ties away from zero.
     ///
     /// Where the inverse of a denormal scale is infinite, everything is 1, as in ggml.
+    #[inline(always)]
     pub(super) fn digit(&self, x: f32) -> u8 {
         let ratio = x * self.inverse;
-        if ratio.is_finite() {
-            (ratio.round() + 1.0) as u8
-        } else {
-            1
-        }
+        let rounded = if ratio.is_finite() { round(ratio) } else { 0 };
+        (rounded + 1) as u8
     }
 }

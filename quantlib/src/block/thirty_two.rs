@@ -12,7 +12,7 @@ pub(super) fn symmetric_ref(x: &[f32; 32], half: i32) -> (f32, [u8; 32]) {
 
 /// The codes of a symmetric block with this scale.
 #[inline(always)]
-pub(super) fn symmetric_codes_at(x: &[f32; 32], scale: f32, half: i32) -> [u8; 32] {
+fn symmetric_codes_at(x: &[f32; 32], scale: f32, half: i32) -> [u8; 32] {
     let inverse = reciprocal(scale);
     let offset = half as f32 + 0.5;
     map(x, |x| code(x * inverse + offset, 2 * half - 1))
@@ -29,7 +29,7 @@ pub(super) fn affine_ref(x: &[f32; 32], top: i32) -> (f32, f32, [u8; 32]) {
 
 /// The codes of an affine block with this scale and minimum.
 #[inline(always)]
-pub(super) fn affine_codes_at(x: &[f32; 32], scale: f32, min: f32, top: i32) -> [u8; 32] {
+fn affine_codes_at(x: &[f32; 32], scale: f32, min: f32, top: i32) -> [u8; 32] {
     let inverse = reciprocal(scale);
     map(x, |x| code((x - min) * inverse + 0.5, top))
 }

@@ -1,11 +1,12 @@
 //! TQ1_0: 256 ternary elements, five to a byte, with their largest magnitude as the scale.
 
 use super::BlockFormat;
-use super::blocks::{decode_blocks, encode_blocks};
+use super::elements::{centre, scale_signed};
 
 use super::ternary::Scale;
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::simd::Sixteen;
 use bytemuck::{Pod, Zeroable};
 
 /// 256 elements: x = scale · (digit - 1).
@@ -29,38 +30,47 @@ pub(super) struct Tq1_0;
 impl BlockFormat for Tq1_0 {
     const DTYPE: DType = DType::Tq1_0;
     type Block = Block;
+    type Elements = [f32; 256];
 
-    fn decode(blocks: &[Block], out: &mut [f32]) {
-        decode_blocks(blocks, out, decode_ref);
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+        decode(s, block, y);
     }
 
     /// Importance changes nothing: the scale follows from the largest magnitude.
-    fn encode(rows: &[f32], cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
-        encode_blocks(rows, cols, None, out, |x, _, block| encode_ref(x, block));
+    #[inline(always)]
+    fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
+        for (x, block) in rows.as_chunks().0.iter().zip(out) {
+            encode_ref(x, block);
+        }
     }
 }
 
-fn decode_ref(block: &Block, y: &mut [f32; 256]) {
+#[inline(always)]
+fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
-    let (first, rest) = y.split_at_mut(160);
+    let mut digits = [0; 256];
+    let (first, rest) = digits.split_at_mut(160);
     let (second, third) = rest.split_at_mut(80);
-    decode_part(&block.first, scale, first);
-    decode_part(&block.second, scale, second);
-    decode_part(&block.third, scale, third);
+    unpack_digits(&block.first, first);
+    unpack_digits(&block.second, second);
+    unpack_digits(&block.third, third);
+    scale_signed(s, &centre(&digits, 1), scale, y);
 }
 
-/// Decodes the first digits of all bytes, then their second ones, until `y` is full.
-fn decode_part<const N: usize>(bytes: &[u8; N], scale: f32, y: &mut [f32]) {
+/// The first digits of all bytes, then their second ones, until `digits` is full.
+#[inline(always)]
+fn unpack_digits<const N: usize>(bytes: &[u8; N], digits: &mut [u8]) {
     let mut fractions = *bytes;
-    for y in y.as_chunks_mut::<N>().0 {
-        for (y, fraction) in y.iter_mut().zip(&mut fractions) {
-            let digit = (u16::from(*fraction) * 3) >> 8;
-            *y = (f32::from(digit) - 1.0) * scale;
+    for digits in digits.as_chunks_mut::<N>().0 {
+        for (digit, fraction) in digits.iter_mut().zip(&mut fractions) {
+            *digit = ((u16::from(*fraction) * 3) >> 8) as u8;
             *fraction = fraction.wrapping_mul(3);
         }
     }
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 256], block: &mut Block) {
     let scale = Scale::of(x);
     block.scale = F16::from_f32(scale.value);
@@ -69,7 +79,8 @@ fn encode_ref(x: &[f32; 256], block: &mut Block) {
     encode_part(&x[240..], &scale, &mut block.third);
 }
 
-/// The reverse of [`decode_part`]; digits that `x` is too short for are 0.
+/// The reverse of [`unpack_digits`]; digits that `x` is too short for are 0.
+#[inline(always)]
 fn encode_part<const N: usize>(x: &[f32], scale: &Scale, bytes: &mut [u8; N]) {
     for (i, byte) in bytes.iter_mut().enumerate() {
         let digit = |n: usize| x.get(i + n * N).map_or(0, |x| scale.digit(*x));

@@ -7,6 +7,7 @@ use crate::format;
 use crate::io::OutputSet;
 use crate::job::JobOptions;
 use crate::model::TensorInfo;
+use crate::simd::Isa;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -86,7 +87,7 @@ pub fn extract_tensor(
 /// What the file begins with, and how elements become bytes.
 struct Form {
     head: Vec<u8>,
-    decoder: Option<&'static block::Codec>,
+    decoder: Option<(&'static block::Codec, Isa)>,
 }
 
 impl Form {
@@ -99,7 +100,7 @@ impl Form {
         }
         let (descr, decoder) = match numpy_type(info.dtype) {
             Some(descr) => (descr, None),
-            None => ("<f4", Some(block::codec(info.dtype)?)),
+            None => ("<f4", Some((block::codec(info.dtype)?, Isa::preferred()?))),
         };
         Ok(Self {
             head: npy_head(descr, &info.shape),
@@ -108,11 +109,11 @@ impl Form {
     }
 
     fn make<'b>(&self, stored: &'b [u8], len: usize, made: &'b mut Vec<u8>) -> &'b [u8] {
-        let Some(decoder) = self.decoder else {
+        let Some((decoder, isa)) = self.decoder else {
             return stored;
         };
         let mut values = vec![0.0; len];
-        decoder.decode(stored, &mut values);
+        decoder.decode(isa, stored, &mut values);
         made.clear();
         made.extend(values.iter().flat_map(|x| x.to_le_bytes()));
         made

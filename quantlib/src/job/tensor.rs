@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::job::evaluate::Source;
 use crate::job::products::Memo;
 use crate::model::{ImportanceSource, Model, OutputTensor};
+use crate::simd::Isa;
 use crate::tensor::{Encoding, Floats};
 use std::borrow::Cow;
 
@@ -248,6 +249,7 @@ impl<'m> Task<'m> {
             return Ok(source);
         }
         let out = &mut out[..bytes(self.dtype, elements)];
+        let isa = Isa::preferred()?;
         let pieces = source
             .chunks(bytes(self.source.dtype(), chunk))
             .zip(out.chunks_mut(bytes(self.dtype, chunk)));
@@ -258,11 +260,11 @@ impl<'m> Task<'m> {
             match encoder {
                 Encoder::Copy => {}
                 Encoder::Round { from, to } => {
-                    from.decode(source, values);
-                    to.encode(values, values.len(), None, out);
+                    from.decode(isa, source, values);
+                    to.encode(isa, values, values.len(), None, out);
                 }
                 Encoder::Quantize { from, to } => {
-                    from.decode(source, values);
+                    from.decode(isa, source, values);
                     to.encode(first / self.cols, Floats::F32(values), out, scratch)?;
                 }
             }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::job::evaluate::Source;
 use crate::job::products::Memo;
 use crate::measure::sums::Sums;
+use crate::simd::Isa;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,8 +115,9 @@ impl<'m> Pair<'m> {
             (Some(a_codec), Some(b_codec)) => {
                 a_values.resize(len, 0.0);
                 b_values.resize(len, 0.0);
-                a_codec.decode(a_bytes, a_values);
-                b_codec.decode(b_bytes, b_values);
+                let isa = Isa::preferred()?;
+                a_codec.decode(isa, a_bytes, a_values);
+                b_codec.decode(isa, b_bytes, b_values);
                 Sums::of(a_values, b_values)
             }
             _ => Sums::default(),

@@ -21,7 +21,14 @@ impl<L: Lanes> Lanes for Double<L> {
     type I = (L::I, L::I);
     type M = (L::M, L::M);
 
+    type Row = L::Row;
+
     const N: usize = 2 * L::N;
+
+    #[inline(always)]
+    fn row(self) -> L::Row {
+        self.0.row()
+    }
 
     pair_operations! {
         fn add(a: F, b: F) -> F;

@@ -1,5 +1,6 @@
 //! What every set of lanes can do.
 
+use super::Sixteen;
 use super::steps::Steps;
 
 /// The most lanes that any implementation has.
@@ -20,8 +21,13 @@ pub(crate) trait Lanes: Copy {
     /// Truth values.
     type M: Copy;
 
+    /// The same instructions for neighbouring elements.
+    type Row: Sixteen;
+
     /// The number of lanes, at most [`MAX_LANES`].
     const N: usize;
+
+    fn row(self) -> Self::Row;
 
     fn splat(self, x: f32) -> Self::F;
     fn add(self, a: Self::F, b: Self::F) -> Self::F;

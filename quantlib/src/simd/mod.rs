@@ -7,15 +7,17 @@
 mod double;
 mod lanes;
 mod portable;
+mod sixteen;
 mod steps;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub(crate) use lanes::{Lanes, MAX_LANES};
+pub(crate) use portable::Portable;
+pub(crate) use sixteen::Sixteen;
 pub(crate) use steps::Steps;
 
 use crate::error::{Error, Result};
-use portable::Portable;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;

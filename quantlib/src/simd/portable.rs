@@ -48,8 +48,14 @@ impl Lanes for Portable {
     type F = Eight<f32>;
     type I = Eight<i32>;
     type M = Mask;
+    type Row = Self;
 
     const N: usize = N;
+
+    #[inline(always)]
+    fn row(self) -> Self {
+        self
+    }
 
     lane_operations! {
         fn add(a: Self::F, b: Self::F) -> Self::F, i => a.0[i] + b.0[i];

@@ -18,15 +18,24 @@ pub(crate) struct Ours(pub(crate) Isa);
 impl Engine for Ours {
     fn encode(&self, dtype: DType, x: &[f32], cols: usize, importance: Option<&[f32]>) -> Vec<u8> {
         let mut out = vec![0xA5; x.len() / dtype.block_len() * dtype.block_bytes()];
-        let mut options = CodecOptions::default();
-        options.threads = 1;
-        options.isa = Some(self.0);
+        let options = self.options();
         quantlib::quantize_into(x.into(), cols, dtype, importance, &options, &mut out).unwrap();
         out
     }
 
     fn decode(&self, dtype: DType, data: &[u8]) -> Vec<f32> {
-        quantlib::dequantize(data, dtype).unwrap()
+        let mut out = vec![f32::NAN; data.len() / dtype.block_bytes() * dtype.block_len()];
+        quantlib::dequantize_into(data, dtype, &self.options(), &mut out).unwrap();
+        out
+    }
+}
+
+impl Ours {
+    fn options(&self) -> CodecOptions {
+        let mut options = CodecOptions::default();
+        options.threads = 1;
+        options.isa = Some(self.0);
+        options
     }
 }
 

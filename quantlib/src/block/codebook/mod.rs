@@ -16,5 +16,5 @@ pub(super) use lattice::Lattice;
 pub(super) use points::{IQ1, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, magnitudes};
 pub(super) use scales::quantize_scales;
 pub(super) use signs::{
-    Magnitudes, decode_eights, even_signs, pack_signs_and_scale, unpack_signs_and_scale,
+    Magnitudes, decode_pairs, even_signs, pack_signs_and_scale, unpack_signs_and_scale,
 };

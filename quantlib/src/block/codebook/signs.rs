@@ -2,7 +2,11 @@
 //!
 //! Formats that are short of bits store seven of them and make the number of negative ones even.
 
+use crate::block::number::fill;
+use crate::simd::Sixteen;
+
 /// The eight signs whose lower seven bits are stored.
+#[inline(always)]
 pub(in crate::block) fn even_signs(stored: u8) -> u8 {
     let parity = (stored & 127).count_ones() as u8 & 1;
     (stored & 127) | (parity << 7)
@@ -21,23 +25,28 @@ pub(in crate::block) fn pack_signs_and_scale(signs: &[u8; 4], scale: u8) -> [u8;
 }
 
 /// The reverse of [`pack_signs_and_scale`], with the signs completed.
+#[inline(always)]
 pub(in crate::block) fn unpack_signs_and_scale(packed: [u8; 4]) -> ([u8; 4], u8) {
     let packed = u32::from_le_bytes(packed);
-    let signs = std::array::from_fn(|i| even_signs((packed >> (7 * i)) as u8));
+    let signs = fill(|i| even_signs((packed >> (7 * i)) as u8));
     (signs, (packed >> 28) as u8)
 }
 
-/// Decodes a super-block from the scale, the magnitudes and the signs of each eight.
-pub(in crate::block) fn decode_eights(
+/// Decodes a super-block from the magnitudes and signs of each eight and the scale that two have in
+/// common.
+#[inline(always)]
+pub(in crate::block) fn decode_pairs<S: Sixteen>(
+    s: S,
     y: &mut [f32; 256],
-    eight: impl Fn(usize) -> (f32, [u8; 8], u8),
+    scale: impl Fn(usize) -> f32,
+    eight: impl Fn(usize, usize) -> ([u8; 8], u8),
 ) {
-    for (i, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
-        let (scale, magnitudes, signs) = eight(i);
-        *y = std::array::from_fn::<f32, 8, _>(|i| {
-            let y = scale * f32::from(magnitudes[i]);
-            if (signs >> i) & 1 == 1 { -y } else { y }
-        });
+    for (pair, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
+        let (first, second) = (eight(pair, 0), eight(pair, 1));
+        let magnitudes = bytemuck::cast([first.0, second.0]);
+        let signs = u16::from_le_bytes([first.1, second.1]);
+        let scaled = s.mul(s.splat(scale(pair)), s.widen_u8(&magnitudes));
+        s.store(s.negate(scaled, signs), y);
     }
 }
 

@@ -23,9 +23,7 @@ pub(super) use nonlinear::{fit_scale, sigma2, weigh};
 pub(super) use number::{squares, sum, sum_squares, weigh_important};
 pub(super) use per_lane::PerLane;
 pub(super) use symmetric::{fit_symmetric, symmetric_codes};
-pub(super) use thirty_two::{
-    affine_codes, affine_scales, fit_affine_blocks, fit_symmetric_blocks, symmetric_scales,
-};
+pub(super) use thirty_two::{affine_codes, fit_affine_blocks, fit_symmetric_blocks};
 
 use super::{BlockFormat, weights};
 use crate::simd::{Isa, Kernel, Lanes, MAX_LANES};

@@ -2,7 +2,7 @@
 
 use super::Tile;
 use super::affine::fit_affine;
-use super::number::{extreme, weigh_important};
+use super::number::weigh_important;
 use super::per_lane::PerLane;
 use super::symmetric::fit_symmetric;
 use crate::block::number::nearest_int;
@@ -11,17 +11,6 @@ use crate::simd::{Lanes, MAX_LANES};
 
 /// The importance of each lane's columns.
 type Importance<'a> = [&'a [f32; 32]; MAX_LANES];
-
-/// The scales of symmetric blocks without importance.
-#[inline(always)]
-pub(in crate::block) fn symmetric_scales<L: Lanes>(
-    l: L,
-    tile: &Tile<'_, 32>,
-    half: i32,
-) -> PerLane<f32, 1> {
-    let x: [L::F; 32] = l.load(&tile.x, 0);
-    PerLane::of(l, &[l.div(extreme(l, &x), l.splat(-half as f32))])
-}
 
 /// Scale and inverse scale of symmetric blocks with importance, for
 /// [`symmetric_codes`](super::symmetric_codes).
@@ -35,23 +24,6 @@ pub(in crate::block) fn fit_symmetric_blocks<L: Lanes>(
     let (x, weights) = load_weighted(l, tile, importance);
     let fit = fit_symmetric::<L, 32, false>(l, &x, &weights, half);
     PerLane::of(l, &[fit.scale, fit.inverse])
-}
-
-/// Scale and minimum of affine blocks without importance.
-#[inline(always)]
-pub(in crate::block) fn affine_scales<L: Lanes>(
-    l: L,
-    tile: &Tile<'_, 32>,
-    top: i32,
-) -> PerLane<f32, 2> {
-    let x: [L::F; 32] = l.load(&tile.x, 0);
-    let (mut min, mut max) = (l.splat(f32::MAX), l.splat(f32::MIN));
-    for i in 0..32 {
-        min = l.min(x[i], min);
-        max = l.max(x[i], max);
-    }
-    let scale = l.div(l.sub(max, min), l.splat(top as f32));
-    PerLane::of(l, &[scale, min])
 }
 
 /// Scale, minimum, inverse scale and origin of affine blocks with importance: the latter two for

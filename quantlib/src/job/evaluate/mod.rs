@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::job::products::{Memo, Products};
 use crate::model::{Expr, Model};
 use crate::numeric::f8;
+use crate::simd::Isa;
 use gather::Gather;
 use picks::Picks;
 
@@ -259,6 +260,7 @@ impl<'m> Source<'m> {
         memo: &mut Memo,
         function: impl Fn(f32) -> f32,
     ) -> Result<()> {
+        let isa = Isa::preferred()?;
         let to = block::codec(self.dtype)?;
         let mut values = vec![0.0; CHUNK];
         let chunks = out.chunks_mut(CHUNK * self.dtype.block_bytes());
@@ -267,7 +269,7 @@ impl<'m> Source<'m> {
             let values = &mut values[..len];
             of.read_values(start + i * CHUNK, values, memo)?;
             values.iter_mut().for_each(|x| *x = function(*x));
-            to.encode(values, len, None, out);
+            to.encode(isa, values, len, None, out);
         }
         Ok(())
     }
@@ -305,7 +307,7 @@ fn widen(dtype: DType, bytes: &[u8], values: &mut [f32]) -> Result<()> {
     match dtype {
         DType::F8E4M3 => widen8(f8::e4m3, values),
         DType::F8E5M2 => widen8(f8::e5m2, values),
-        _ => block::codec(dtype)?.decode(bytes, values),
+        _ => block::codec(dtype)?.decode(Isa::preferred()?, bytes, values),
     }
     Ok(())
 }

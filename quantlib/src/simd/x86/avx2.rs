@@ -35,8 +35,14 @@ impl Lanes for Avx2 {
     type F = __m256;
     type I = __m256i;
     type M = __m256;
+    type Row = Self;
 
     const N: usize = 8;
+
+    #[inline(always)]
+    fn row(self) -> Self {
+        self
+    }
 
     intrinsics! {
         fn splat(x: f32) -> __m256, _mm256_set1_ps(x);

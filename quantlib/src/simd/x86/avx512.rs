@@ -36,8 +36,14 @@ impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;
+    type Row = Self;
 
     const N: usize = 16;
+
+    #[inline(always)]
+    fn row(self) -> Self {
+        self
+    }
 
     intrinsics! {
         fn splat(x: f32) -> __m512, _mm512_set1_ps(x);

@@ -1,0 +1,156 @@
+//! 16 neighbours in two vectors of AVX2, or in one of AVX-512.
+
+use super::{Avx2, Avx512, intrinsics};
+use crate::simd::Sixteen;
+use core::arch::x86_64::*;
+
+impl Sixteen for Avx512 {
+    type F = __m512;
+
+    intrinsics! {
+        fn splat(x: f32) -> __m512, _mm512_set1_ps(x);
+        fn add(a: __m512, b: __m512) -> __m512, _mm512_add_ps(a, b);
+        fn sub(a: __m512, b: __m512) -> __m512, _mm512_sub_ps(a, b);
+        fn mul(a: __m512, b: __m512) -> __m512, _mm512_mul_ps(a, b);
+        fn negate(a: __m512, signs: u16) -> __m512, _mm512_mask_xor_ps(a, signs, a, _mm512_set1_ps(-0.0));
+    }
+
+    #[inline(always)]
+    fn widen_u8(self, bytes: &[u8; 16]) -> __m512 {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load(bytes))) }
+    }
+
+    #[inline(always)]
+    fn widen_i8(self, bytes: &[i8; 16]) -> __m512 {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load(bytemuck::cast_ref(bytes)))) }
+    }
+
+    #[inline(always)]
+    fn look_up(self, table: &[i8; 16], codes: &[u8; 16]) -> __m512 {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(shuffle(table, codes))) }
+    }
+
+    #[inline(always)]
+    fn store(self, a: __m512, to: &mut [f32; 16]) {
+        let (first, second) = to.split_at_mut(8);
+        // In two halves: without alignment, whole vectors would cross a cache line every time.
+        // SAFETY: `self` exists, so the CPU has the instructions; each half has room for 8 floats;
+        // the stores need no alignment.
+        unsafe {
+            _mm256_storeu_ps(first.as_mut_ptr(), _mm512_castps512_ps256(a));
+            _mm256_storeu_ps(second.as_mut_ptr(), _mm512_extractf32x8_ps::<1>(a));
+        }
+    }
+}
+
+impl Sixteen for Avx2 {
+    type F = (__m256, __m256);
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        let x = unsafe { _mm256_set1_ps(x) };
+        (x, x)
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { (_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { (_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { (_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn negate(self, a: Self::F, signs: u16) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            let signs = _mm256_set1_epi32(i32::from(signs) << 16);
+            let first = _mm256_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8);
+            let second = _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+            (turn(a.0, signs, first), turn(a.1, signs, second))
+        }
+    }
+
+    #[inline(always)]
+    fn widen_u8(self, bytes: &[u8; 16]) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { unsigned(load(bytes)) }
+    }
+
+    #[inline(always)]
+    fn widen_i8(self, bytes: &[i8; 16]) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { signed(load(bytemuck::cast_ref(bytes))) }
+    }
+
+    #[inline(always)]
+    fn look_up(self, table: &[i8; 16], codes: &[u8; 16]) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { signed(shuffle(table, codes)) }
+    }
+
+    #[inline(always)]
+    fn store(self, a: Self::F, to: &mut [f32; 16]) {
+        let (first, second) = to.split_at_mut(8);
+        // SAFETY: each half has room for 8 floats; the stores need no alignment.
+        unsafe {
+            _mm256_storeu_ps(first.as_mut_ptr(), a.0);
+            _mm256_storeu_ps(second.as_mut_ptr(), a.1);
+        }
+    }
+}
+
+#[inline(always)]
+fn load(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: 16 bytes; the load is of SSE2, which every x86-64 has, and needs no alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn shuffle(table: &[i8; 16], codes: &[u8; 16]) -> __m128i {
+    _mm_shuffle_epi8(load(bytemuck::cast_ref(table)), load(codes))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn signed(bytes: __m128i) -> (__m256, __m256) {
+    let second = _mm_unpackhi_epi64(bytes, bytes);
+    (
+        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(second)),
+    )
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn unsigned(bytes: __m128i) -> (__m256, __m256) {
+    let second = _mm_unpackhi_epi64(bytes, bytes);
+    (
+        _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+        _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(second)),
+    )
+}
+
+/// `a` with its sign turned where the bit that `shift` brings to the top is set.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn turn(a: __m256, signs: __m256i, shift: __m256i) -> __m256 {
+    let top = _mm256_sllv_epi32(signs, shift);
+    let sign = _mm256_and_ps(_mm256_castsi256_ps(top), _mm256_set1_ps(-0.0));
+    _mm256_xor_ps(a, sign)
+}
