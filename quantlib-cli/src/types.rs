@@ -3,7 +3,7 @@
 use crate::args::Types;
 use crate::output::{self, Table};
 use quantlib::recipe::Recipe;
-use quantlib::{DType, Error, GGML_VERSION, LLAMA_CPP_VERSION};
+use quantlib::{DType, Error, GGML_VERSION, Isa, LLAMA_CPP_VERSION};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -12,6 +12,8 @@ struct Document {
     quantlib_version: &'static str,
     llama_cpp_version: &'static str,
     ggml_version: &'static str,
+    /// The instruction set that encoders and decoders use here.
+    isa: &'static str,
     types: Vec<Type>,
     recipes: Vec<Row>,
 }
@@ -42,6 +44,7 @@ pub(crate) fn run(args: &Types) -> Result<(), Error> {
         quantlib_version: env!("CARGO_PKG_VERSION"),
         llama_cpp_version: LLAMA_CPP_VERSION,
         ggml_version: GGML_VERSION,
+        isa: Isa::preferred()?.name(),
         types: DType::ALL.iter().map(|&dtype| Type::new(dtype)).collect(),
         recipes: Recipe::ALL.iter().map(|&recipe| Row::new(recipe)).collect(),
     };

@@ -28,13 +28,15 @@ pub fn type_table() -> Vec<Row> {
         .collect()
 }
 
-/// What this build is: versions, build profile, number of processors.
+/// What this build is and runs on: versions, instruction set, build profile, number of processors.
 #[pyfunction]
 pub fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
     info.set_item("llama_cpp", quantlib::LLAMA_CPP_VERSION)?;
     info.set_item("ggml", quantlib::GGML_VERSION)?;
+    let isa = quantlib::Isa::preferred().map_err(to_python)?;
+    info.set_item("isa", isa.name())?;
     let profile = if cfg!(debug_assertions) {
         "debug"
     } else {

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use quantlib::{CodecOptions, DType, ErrorKind, Isa};
 
-/// The types whose encoders use lanes.
+/// The types whose encoders are not the same code on every instruction set.
 const TYPES: &[DType] = &[
     DType::Q4_0,
     DType::Q4_1,
@@ -17,6 +17,17 @@ const TYPES: &[DType] = &[
     DType::Q6K,
     DType::Iq4Nl,
     DType::Iq4Xs,
+    DType::Q8_0,
+    DType::Q8_1,
+    DType::Q8K,
+    DType::Tq1_0,
+    DType::Tq2_0,
+    DType::Mxfp4,
+    DType::Nvfp4,
+    DType::Q1_0,
+    DType::Q2_0,
+    DType::F16,
+    DType::BF16,
 ];
 /// Elements of a super-block: a whole number of blocks of every type.
 const BLOCK: usize = 256;

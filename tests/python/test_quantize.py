@@ -276,6 +276,7 @@ def test_build_info_names_the_contract():
     assert info["version"] == ql.__version__
     assert info["ggml"] and info["llama_cpp"].startswith("v")
     assert info["threads"] >= 1
+    assert info["isa"] in {"scalar", "portable", "avx2", "avx512"}
 
 
 @pytest.mark.parametrize(
