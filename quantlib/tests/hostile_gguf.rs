@@ -499,7 +499,7 @@ fn split_models() {
     };
     let (first, second) = (part(0, 2, 2, "a"), part(1, 2, 2, "b"));
     let folder = tempfile::tempdir().unwrap();
-    let model = open_parts(folder.path(), &[(B, second.clone()), (A, first.clone())]).unwrap();
+    let model = open_parts(folder.path(), &[(B, second), (A, first.clone())]).unwrap();
     assert_eq!(model.tensors().len(), 2);
 
     let (count, no) = (Some("split.count"), Some("split.no"));
@@ -517,7 +517,9 @@ fn split_models() {
     check(&twice, B, Malformed, "should be part 2 of 2", no);
     let of_three = [(A, first.clone()), (B, part(1, 3, 2, "b"))];
     check(&of_three, B, Malformed, "should be part 2 of 2", no);
-    let short = [(A, part(0, 2, 3, "a")), (B, second)];
+    let mixed = [(A, first.clone()), (B, part(1, 2, 7, "b"))];
+    check(&mixed, B, Malformed, "of different models", total);
+    let short = [(A, part(0, 2, 3, "a")), (B, part(1, 2, 3, "b"))];
     check(
         &short,
         A,

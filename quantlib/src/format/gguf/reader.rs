@@ -108,23 +108,40 @@ fn open_parts(
     Ok(files)
 }
 
-/// The first part says how many tensors there are in all.
+/// The first part says how many tensors there are in all, and no other part may contradict it: they
+/// would be of another model.
 fn check_total(files: &[(FileSource, Header)]) -> Result<()> {
     let Some((first, header)) = files.first() else {
         return Ok(());
     };
-    let expected = split::integer(&header.metadata, split::TENSORS_KEY)
-        .and_then(|count| count.ok_or_else(|| Error::malformed("a split model needs it")))
-        .map_err(|e| e.in_file(first.path()).in_key(split::TENSORS_KEY))?;
-    let found: usize = files.iter().map(|(_, header)| header.tensors.len()).sum();
-    if expected == found as u64 {
-        return Ok(());
+    let wrong = |source: &FileSource, what: String| {
+        let error = Error::malformed(what).in_file(source.path());
+        Err(error.in_key(split::TENSORS_KEY))
+    };
+    let total = |source: &FileSource, header: &Header| {
+        split::integer(&header.metadata, split::TENSORS_KEY).map_err(|e| e.in_file(source.path()))
+    };
+    let Some(expected) = total(first, header)? else {
+        return wrong(first, "a split model needs it".to_owned());
+    };
+    for (source, header) in files {
+        if let Some(own) = total(source, header)?.filter(|own| *own != expected) {
+            return wrong(
+                source,
+                format!(
+                    "says {own} tensors in all, but the first part says {expected}; the parts are of different models"
+                ),
+            );
+        }
     }
-    Err(Error::malformed(format!(
-        "says {expected} tensors, but the files have {found}"
-    ))
-    .in_file(first.path())
-    .in_key(split::TENSORS_KEY))
+    let found: usize = files.iter().map(|(_, header)| header.tensors.len()).sum();
+    if expected != found as u64 {
+        return wrong(
+            first,
+            format!("says {expected} tensors, but the files have {found}"),
+        );
+    }
+    Ok(())
 }
 
 impl model::Reader for Reader {
