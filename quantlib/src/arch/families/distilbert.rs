@@ -3,7 +3,7 @@
 use super::bert::{BERT, ENCODER_KEYS, LABELLED};
 use crate::arch::family::{Family, Param, Spelling, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
-    BOOL, COMMON, ConfigClass, FLOAT, INT, Int, NONE, TEXT, Unseen,
+    ANY, BOOL, COMMON, ConfigClass, FLOAT, INT, Int, NONE, TEXT, Unseen,
 };
 use crate::arch::params::SHARED_KEYS;
 
@@ -79,6 +79,8 @@ pub(super) const DISTILBERT_CONFIG: ConfigClass = ConfigClass {
             ("qa_dropout", FLOAT | INT, Unseen),
             ("seq_classif_dropout", FLOAT | INT, Unseen),
             ("pad_token_id", INT | NONE, Int(0)),
+            ("hidden_act", ANY, Unseen),
+            ("use_cache", ANY, Unseen),
         ],
     ],
     ..ConfigClass::BLANK

@@ -2,7 +2,7 @@
 
 use crate::arch::family::{Demand, Family, Param, Rewrite, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
-    BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Rope, Same, TEXT, Unseen,
+    ANY, BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Rope, Same, TEXT, Unseen,
 };
 use crate::arch::params::BLOCKS;
 
@@ -74,6 +74,7 @@ pub(super) const FALCON_CONFIG: ConfigClass = ConfigClass {
             ("rope_parameters", MAP | NONE, Unseen),
             ("ffn_hidden_size", INT | NONE, Unseen),
             ("activation", TEXT | NONE, Unseen),
+            ("hidden_act", ANY, Unseen),
         ],
     ],
     ..ConfigClass::BLANK

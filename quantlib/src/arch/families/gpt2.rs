@@ -2,7 +2,7 @@
 
 use crate::arch::family::{Demand, Family, Param, Rewrite, Spelling, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
-    BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, NONE, Null, TEXT, Unseen,
+    ANY, BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, NONE, Null, TEXT, Unseen,
 };
 use crate::arch::params::BLOCKS;
 
@@ -69,6 +69,7 @@ pub(super) const GPT2_CONFIG: ConfigClass = ConfigClass {
             ("scale_attn_by_inverse_layer_idx", BOOL, Unseen),
             ("reorder_and_upcast_attn", BOOL, Unseen),
             ("add_cross_attention", BOOL, Unseen),
+            ("hidden_act", ANY, Unseen),
         ],
     ],
     ..ConfigClass::BLANK

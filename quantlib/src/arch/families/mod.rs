@@ -73,6 +73,7 @@ pub(super) const CONFIGS: &[&ConfigClass] = &[
     &starcoder::STARCODER2_CONFIG,
     &roberta::ROBERTA_CONFIG,
     &roberta::XLM_ROBERTA_CONFIG,
+    &roberta::CAMEMBERT_CONFIG,
     &distilbert::DISTILBERT_CONFIG,
     &nomic::NOMIC_BERT_CONFIG,
     &gpt2::GPT2_CONFIG,

@@ -6,7 +6,7 @@ use crate::arch::family::{
     Adjust, Demand, Family, Given, Param, Rewrite, Spelling, Tensor, TypeClass,
 };
 use crate::arch::hparams::classes::{
-    COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Null, Rope, Rule, TEXT, Unseen,
+    ANY, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Null, Rope, Rule, TEXT, Unseen,
 };
 use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
@@ -137,6 +137,8 @@ pub(super) const NOMIC_BERT_CONFIG: ConfigClass = ConfigClass {
             ("eos_token_id", INT | NONE, Unseen),
             ("rope_parameters", MAP | NONE, Unseen),
             ("head_dim", INT | NONE, Null),
+            ("tie_word_embeddings", ANY, Unseen),
+            ("use_cache", ANY, Unseen),
         ],
     ],
     ..ConfigClass::BLANK

@@ -44,6 +44,12 @@ pub(super) const ROBERTA_CONFIG: ConfigClass = ConfigClass {
     ..ConfigClass::BLANK
 };
 
+/// CamemBERT's configuration, which XLM-RoBERTa models may name.
+pub(super) const CAMEMBERT_CONFIG: ConfigClass = ConfigClass {
+    model_type: "camembert",
+    ..XLM_ROBERTA_CONFIG
+};
+
 /// XLM-RoBERTa's configuration.
 pub(super) const XLM_ROBERTA_CONFIG: ConfigClass = ConfigClass {
     model_type: "xlm-roberta",

@@ -181,11 +181,6 @@ impl ConfigClass {
     /// `config` with defaults and in today's spelling; `None` if transformers would not accept it.
     pub(super) fn complete(&self, config: &Object) -> Option<Object> {
         let mut values = config.clone();
-        for (alias, field) in self.aliases {
-            if let Some(value) = values.shift_remove(*alias) {
-                set(&mut values, field, value);
-            }
-        }
         for (name, accepted, default) in self.fields() {
             match (values.get(name), default) {
                 (Some(value), _) if type_of(value) & accepted == 0 => return None,
@@ -199,6 +194,14 @@ impl ConfigClass {
                 (None, Null) => set(&mut values, name, Value::Null),
                 (None, No) => set(&mut values, name, json!(false)),
                 (None, Yes) => set(&mut values, name, json!(true)),
+            }
+        }
+        // What an alias says wins, and its type is not looked at.
+        for (alias, field) in self.aliases {
+            if let Some(value) = values.shift_remove(*alias)
+                && !value.is_null()
+            {
+                set(&mut values, field, value);
             }
         }
         for (key, part) in self.parts {
@@ -231,7 +234,10 @@ impl ConfigClass {
     fn fill_heads(&self, values: &mut Object) {
         let heads = values.get(self.field("num_attention_heads")).cloned();
         let keys = values.get("num_key_value_heads");
-        if let (Some(heads), Some(Value::Null)) = (heads, keys) {
+        let known = self
+            .fields()
+            .any(|(name, ..)| name == "num_key_value_heads");
+        if let (true, Some(heads), Some(Value::Null)) = (known, heads, keys) {
             set(values, "num_key_value_heads", heads);
         }
     }
@@ -317,12 +323,15 @@ fn fill_layers(values: &mut Object, period: u64) -> Option<()> {
 /// More layers than any model has.
 const MAX_LAYERS: u64 = 1 << 16;
 
-/// `id2label` from `num_labels`, where only that is there.
+/// `id2label` from `num_labels`, where that is all there is or counts otherwise.
 fn label(values: &mut Object) -> Option<()> {
-    if !matches!(values.get("id2label"), None | Some(Value::Null)) {
+    let given = values.get("id2label").and_then(Value::as_object);
+    let given = given.map(|labels| labels.len() as u64);
+    let counted = values.get("num_labels");
+    if given.is_some() && (counted.is_none() || counted.and_then(Value::as_u64) == given) {
         return Some(());
     }
-    let count = match values.get("num_labels") {
+    let count = match counted {
         Some(count) => count.as_u64().filter(|&n| n <= MAX_LABELS)?,
         None => 2,
     };

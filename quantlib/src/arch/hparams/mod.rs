@@ -270,6 +270,48 @@ mod tests {
         }
     }
 
+    fn completed(config: Value) -> Hparams {
+        let hparams = Hparams::new(&object(config)).unwrap();
+        assert!(hparams.completed);
+        hparams
+    }
+
+    #[test]
+    fn aliases_win_and_only_fields_are_filled() {
+        let gpt2 = completed(json!({
+            "model_type": "gpt2", "n_embd": 8, "hidden_size": 16, "max_position_embeddings": 96.0,
+            "num_key_value_heads": null
+        }));
+        assert_eq!(gpt2.uint(&["n_embd"]).unwrap(), Some(16));
+        assert_eq!(gpt2.uint(&["n_layer"]).unwrap(), Some(12));
+        assert!(!gpt2.has("hidden_size"));
+        assert_eq!(gpt2.uint(&["num_key_value_heads"]).unwrap(), None);
+        let falcon = completed(json!({"model_type": "falcon", "hidden_size": 16, "n_embed": null}));
+        assert_eq!(falcon.uint(&["hidden_size"]).unwrap(), Some(16));
+        assert_eq!(falcon.uint(&["num_kv_heads"]).unwrap(), Some(71));
+    }
+
+    #[test]
+    fn labels_that_are_counted_otherwise_are_made_up() {
+        let labels = |own: Value| {
+            let mut config = object(json!({"model_type": "bert"}));
+            config.extend(object(own));
+            let hparams = completed(Value::Object(config));
+            hparams.labels().unwrap().map(|labels| labels.len())
+        };
+        assert_eq!(labels(json!({})), None);
+        assert_eq!(labels(json!({"num_labels": 3})), Some(3));
+        assert_eq!(labels(json!({"id2label": {"0": "a"}})), Some(1));
+        assert_eq!(
+            labels(json!({"id2label": {"0": "a", "1": "b"}, "num_labels": 2})),
+            Some(2)
+        );
+        assert_eq!(
+            labels(json!({"id2label": {"0": "a"}, "num_labels": 2})),
+            None
+        );
+    }
+
     #[test]
     fn old_and_new_spellings_of_rope_agree() {
         let old = llama(json!({
