@@ -18,7 +18,7 @@ EMBEDDING = r"(^|\.)(embed_tokens|wte|word_embeddings)$"
 
 @dataclass
 class Adapter:
-    """What an adapter changes; `merges` and `converts` say what can be done with it."""
+    """What an adapter changes; `merges` and `converts` say what the peers, PEFT and llama.cpp, can do with it."""
 
     base: tuple[str, str]  # group and folder
     targets: str = LINEAR
@@ -120,8 +120,9 @@ ADAPTERS = {
     "sentence-lora": Adapter(
         ("bert", "bert-base-uncased"), r"(query|key|value|dense)$", rank=4, merges=False,
         config={"task_type": "FEATURE_EXTRACTION"}),
+    # transformers does not load this model, which is odd on purpose.
     "gpt2-lora": Adapter(
-        ("gpt2", "gpt2-tiny-v0.1"), r"\.c_(attn|fc|proj)$", rank=4, swapped=True, inner="transformer."),
+        ("gpt2", "gpt2"), r"\.c_(attn|fc|proj)$", rank=4, swapped=True, inner="transformer.", merges=False),
     "falcon-adapter": Adapter(("falcon", "falcon-0.5M-instruct"), r"\.(query_key_value|dense\w*)$", dtype="BF16"),
     "gemma-adapter-1B": Adapter(("gemma", "gemma-2b-it"), rank=16),
     "phi-lora-0.1B": Adapter(("phi", "Phi-3-mini-4k-instruct"), rank=3, alpha=0.5, dtype="F16"),
