@@ -183,6 +183,7 @@ static void quantize(const char *src, const char *folder) {
     CHECK(ql_quantize_model(src, path, "q4_k_m", &options) == QL_OK);
     check_entries(path, 1);
     options.imatrix = NULL;
+    calls.done = 0;
     CHECK(ql_quantize_model(src, path, "Q4_K_M", &options) == QL_OK);
     CHECK(calls.done == calls.total && calls.total > 0);
 
