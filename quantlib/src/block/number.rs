@@ -67,14 +67,11 @@ pub(super) fn reciprocal(x: f32) -> f32 {
 /// The bits of a float without its sign. But for NaNs they are ordered like the magnitudes.
 const MAGNITUDE: u32 = 0x7fff_ffff;
 
-/// The largest magnitude; NaNs do not count. Comparing bits vectorizes, comparing floats does not.
+/// The largest magnitude, or NaN if there are NaNs. Comparing bits vectorizes, comparing floats does
+/// not.
 #[inline(always)]
 pub(super) fn max_abs(x: &[f32]) -> f32 {
-    let larger = |max: u32, x: &f32| {
-        let magnitude = x.to_bits() & MAGNITUDE;
-        let counts = magnitude <= f32::INFINITY.to_bits();
-        max.max(if counts { magnitude } else { 0 })
-    };
+    let larger = |max: u32, x: &f32| max.max(x.to_bits() & MAGNITUDE);
     f32::from_bits(x.iter().fold(0, larger))
 }
 
@@ -83,6 +80,10 @@ pub(super) fn max_abs(x: &[f32]) -> f32 {
 #[inline(always)]
 pub(super) fn extreme(x: &[f32]) -> f32 {
     let max = max_abs(x);
+    if max.is_nan() {
+        let larger = |max: f32, x: &f32| if x.abs() > max.abs() { *x } else { max };
+        return x.iter().fold(0.0, larger);
+    }
     if max == 0.0 {
         return 0.0;
     }
