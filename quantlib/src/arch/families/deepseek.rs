@@ -1,8 +1,8 @@
 //! DeepSeek: experts of which some are shared, and since version 2 latent keys and values.
 
 use super::llama::PAIRED;
-use super::{BACKBONE, FEED_FORWARD};
-use crate::arch::family::{Family, Param, Rewrite, Spare, Spelling, Stack, Tensor, TypeClass};
+use super::{BACKBONE, FEED_FORWARD, routed_experts};
+use crate::arch::family::{Family, Param, Rewrite, Spare, Spelling, Stack, Tensor};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, MAP, NONE, No, Null, Rope, Rule,
     TEXT, Unseen, Yes,
@@ -15,24 +15,9 @@ const EXPERTS: Stack = Stack {
     count: &["n_routed_experts"],
 };
 
-/// Routed and shared experts.
-const EXPERT_TENSORS: &[Tensor] = &[
-    Tensor::new("model.layers.{}.mlp.gate", "blk.{}.ffn_gate_inp").class(TypeClass::Exact),
-    Tensor::new(
-        "model.layers.{}.mlp.experts.{}.down_proj",
-        "blk.{}.ffn_down_exps",
-    )
-    .stack(&EXPERTS),
-    Tensor::new(
-        "model.layers.{}.mlp.experts.{}.gate_proj",
-        "blk.{}.ffn_gate_exps",
-    )
-    .stack(&EXPERTS),
-    Tensor::new(
-        "model.layers.{}.mlp.experts.{}.up_proj",
-        "blk.{}.ffn_up_exps",
-    )
-    .stack(&EXPERTS),
+const ROUTED_EXPERTS: &[Tensor] = &routed_experts(&EXPERTS);
+
+const SHARED_EXPERTS: &[Tensor] = &[
     Tensor::new(
         "model.layers.{}.mlp.shared_experts.gate_proj",
         "blk.{}.ffn_gate_shexp",
@@ -51,7 +36,13 @@ const EXPERT_TENSORS: &[Tensor] = &[
 pub(super) const DEEPSEEK: Family = Family {
     classes: &["DeepseekForCausalLM"],
     gguf: "deepseek",
-    tensors: &[BACKBONE, FEED_FORWARD, EXPERT_TENSORS, PAIRED],
+    tensors: &[
+        BACKBONE,
+        FEED_FORWARD,
+        ROUTED_EXPERTS,
+        SHARED_EXPERTS,
+        PAIRED,
+    ],
     params: &[
         SHARED_KEYS,
         &[
@@ -85,7 +76,8 @@ pub(super) const DEEPSEEK2: Family = Family {
     tensors: &[
         BACKBONE,
         FEED_FORWARD,
-        EXPERT_TENSORS,
+        ROUTED_EXPERTS,
+        SHARED_EXPERTS,
         &[
             Tensor::new("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q"),
             Tensor::new("model.layers.{}.self_attn.q_a_proj", "blk.{}.attn_q_a"),

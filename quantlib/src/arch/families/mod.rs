@@ -121,3 +121,25 @@ const EXPERTS: Stack = Stack {
     of: "experts",
     count: params::EXPERTS,
 };
+
+/// The router and the experts of most models, of which the files have one tensor for each.
+const fn routed_experts(experts: &'static Stack) -> [Tensor; 4] {
+    [
+        Tensor::new("model.layers.{}.mlp.gate", "blk.{}.ffn_gate_inp").class(TypeClass::Exact),
+        Tensor::new(
+            "model.layers.{}.mlp.experts.{}.down_proj",
+            "blk.{}.ffn_down_exps",
+        )
+        .stack(experts),
+        Tensor::new(
+            "model.layers.{}.mlp.experts.{}.gate_proj",
+            "blk.{}.ffn_gate_exps",
+        )
+        .stack(experts),
+        Tensor::new(
+            "model.layers.{}.mlp.experts.{}.up_proj",
+            "blk.{}.ffn_up_exps",
+        )
+        .stack(experts),
+    ]
+}

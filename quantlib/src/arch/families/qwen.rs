@@ -1,6 +1,6 @@
 //! Qwen 2 and 3: Llama's layout with the heads left as they are.
 
-use super::{BACKBONE, EXPERTS, FEED_FORWARD, QUERY_KEY};
+use super::{BACKBONE, EXPERTS, FEED_FORWARD, QUERY_KEY, routed_experts};
 use crate::arch::family::{Family, Half, Param, Rewrite, Spelling, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Rope, Unseen,
@@ -32,25 +32,11 @@ pub(super) const QWEN3: Family = Family {
     ..QWEN2
 };
 
-/// Experts, in files of one tensor for each or of all together, with the two projections up
-/// joined.
-const EXPERT_TENSORS: &[Tensor] = &[
-    Tensor::new("model.layers.{}.mlp.gate", "blk.{}.ffn_gate_inp").class(TypeClass::Exact),
-    Tensor::new(
-        "model.layers.{}.mlp.experts.{}.down_proj",
-        "blk.{}.ffn_down_exps",
-    )
-    .stack(&EXPERTS),
-    Tensor::new(
-        "model.layers.{}.mlp.experts.{}.gate_proj",
-        "blk.{}.ffn_gate_exps",
-    )
-    .stack(&EXPERTS),
-    Tensor::new(
-        "model.layers.{}.mlp.experts.{}.up_proj",
-        "blk.{}.ffn_up_exps",
-    )
-    .stack(&EXPERTS),
+/// Experts in files of one tensor for each.
+const SINGLE_EXPERTS: &[Tensor] = &routed_experts(&EXPERTS);
+
+/// Experts in files of all together, with the two projections up joined.
+const JOINED_EXPERTS: &[Tensor] = &[
     Tensor::new(
         "model.layers.{}.mlp.experts.down_proj",
         "blk.{}.ffn_down_exps",
@@ -78,7 +64,8 @@ pub(super) const QWEN2_MOE: Family = Family {
     tensors: &[
         BACKBONE,
         QUERY_KEY,
-        EXPERT_TENSORS,
+        SINGLE_EXPERTS,
+        JOINED_EXPERTS,
         &[
             Tensor::new(
                 "model.layers.{}.mlp.shared_expert.gate_proj",
@@ -116,7 +103,13 @@ pub(super) const QWEN2_MOE: Family = Family {
 pub(super) const QWEN3_MOE: Family = Family {
     classes: &["Qwen3MoeForCausalLM"],
     gguf: "qwen3moe",
-    tensors: &[BACKBONE, QUERY_KEY, HEAD_NORMS, EXPERT_TENSORS],
+    tensors: &[
+        BACKBONE,
+        QUERY_KEY,
+        HEAD_NORMS,
+        SINGLE_EXPERTS,
+        JOINED_EXPERTS,
+    ],
     ..QWEN2_MOE
 };
 
