@@ -14,6 +14,7 @@ mod rewrite;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod workers;
 
 pub use extract::{ExtractAs, extract_tensor};
@@ -37,7 +38,7 @@ use tensor::Task;
 use workers::Work;
 
 /// The memory limit of a job that names none, in bytes.
-pub const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
+pub const DEFAULT_MEMORY_LIMIT: u64 = 128 << 20;
 
 /// Told the bytes written, the bytes that the tensors take in all, and the tensor being written;
 /// a break cancels the job.
@@ -48,7 +49,7 @@ pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64, &str) -> ControlFlow<()> + 
 #[derive(Default)]
 #[non_exhaustive]
 pub struct JobOptions<'a> {
-    /// Number of threads; 0 means all.
+    /// Number of threads that calculate; 0 means all. Another one reads and writes meanwhile.
     pub threads: usize,
     /// Bytes that tensor data may take in memory; 0 means [`DEFAULT_MEMORY_LIMIT`].
     pub memory_limit: u64,
@@ -168,7 +169,9 @@ impl<'a> Job<'a> {
             limit => limit,
         };
         let threads = parallel::resolve_threads(options.threads);
-        let (threads, share) = self.in_input(tensor::divide(&self.tasks, threads, limit))?;
+        // One more than calculate: so there is always one that reads or writes.
+        let (workers, share) = self.in_input(tensor::divide(&self.tasks, threads + 1, limit))?;
+        let threads = threads.min(workers);
         self.check_encoders(&options)?;
         let mut inputs = self.inputs.clone();
         let matrix = options.importance.and_then(ImportanceSource::path);
@@ -184,7 +187,7 @@ impl<'a> Job<'a> {
             share,
             set: &set,
         };
-        work.run(threads, options.progress, options.cancel)?;
+        work.run(workers, threads, options.progress, options.cancel)?;
         set.sync()?;
         if options
             .cancel

@@ -6,6 +6,7 @@ use crate::dtype::{DType, rows_and_cols};
 use crate::error::{Error, Result};
 use crate::job::evaluate::Source;
 use crate::job::products::Memo;
+use crate::job::turns::Turns;
 use crate::model::{ImportanceSource, Model, OutputTensor};
 use crate::simd::Isa;
 use crate::tensor::{Encoding, Floats};
@@ -17,9 +18,13 @@ const CHUNK: usize = 1 << 15;
 /// Elements that are moved or converted at least, where they do not come in rows.
 const UNIT: usize = 1 << 12;
 
-/// Bytes of a tile, read and written together. More would not make reading faster, but sharing the
-/// last tiles among the threads worse.
-const TILE: usize = 8 << 20;
+/// Bytes of a tile, read and written together: more would not make reading faster, but would not
+/// stay in the caches until they are encoded.
+const TILE: usize = 1 << 20;
+
+/// Bytes of a tile whose source is calculated or gathered: what each tile begins with (factors read
+/// whole, runs cut short) is paid less often.
+const CALCULATED_TILE: usize = 8 << 20;
 
 /// One output tensor with its resolved source.
 #[derive(Debug)]
@@ -183,7 +188,12 @@ impl<'m> Task<'m> {
     /// for one unit.
     pub(super) fn tile(&self, share: usize) -> usize {
         let unit = self.unit();
-        let room = share.saturating_sub(self.fixed_cost()).min(TILE);
+        let most = if self.source.is_calculated() {
+            CALCULATED_TILE
+        } else {
+            TILE
+        };
+        let room = share.saturating_sub(self.fixed_cost()).min(most);
         let data = self.data_cost(unit).max(1);
         let units = if room < self.data_cost(self.chunk()) + self.values_cost(self.chunk()) {
             room / data.saturating_add(self.values_cost(unit))
@@ -234,29 +244,45 @@ impl<'m> Task<'m> {
         encoder: &Encoder,
         (start, end): (usize, usize),
         buffers: &'b mut Buffers,
+        turns: &Turns,
         proceed: &dyn Fn() -> Result<()>,
     ) -> Result<&'b [u8]> {
-        let (elements, chunk) = (end - start, self.chunk());
-        buffers.ensure(self.data_cost(elements), chunk.min(elements));
-        let Buffers {
-            data,
-            values,
-            scratch,
-        } = buffers;
-        let (source, out) = data.split_at_mut(bytes(self.source.dtype(), elements));
+        let elements = end - start;
+        buffers.ensure(self.data_cost(elements), self.chunk().min(elements));
+        let (source, out) = buffers
+            .data
+            .split_at_mut(bytes(self.source.dtype(), elements));
+        let early = self.source.is_calculated().then(|| turns.take());
         self.source.read(start, source, &mut Memo::default())?;
         if self.is_copy() {
             return Ok(source);
         }
+        let _turn = early.unwrap_or_else(|| turns.take());
         let out = &mut out[..bytes(self.dtype, elements)];
-        let isa = Isa::preferred()?;
+        let (values, scratch) = (&mut buffers.values, &mut buffers.scratch);
+        self.encode(encoder, start, source, out, (values, scratch), proceed)?;
+        Ok(out)
+    }
+
+    /// Encodes elements that were read, the first of them at `start`, through the widened values of
+    /// a chunk at a time.
+    fn encode(
+        &self,
+        encoder: &Encoder,
+        start: usize,
+        source: &[u8],
+        out: &mut [u8],
+        (values, scratch): (&mut [f32], &mut Vec<f32>),
+        proceed: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
+        let (chunk, isa) = (self.chunk(), Isa::preferred()?);
         let pieces = source
             .chunks(bytes(self.source.dtype(), chunk))
             .zip(out.chunks_mut(bytes(self.dtype, chunk)));
-        for (i, (source, out)) in pieces.enumerate() {
+        let mut first = start;
+        for (source, out) in pieces {
             proceed()?;
-            let first = start + i * chunk;
-            let values = &mut values[..chunk.min(end - first)];
+            let values = &mut values[..elements(self.source.dtype(), source.len())];
             match encoder {
                 Encoder::Copy => {}
                 Encoder::Round { from, to } => {
@@ -268,8 +294,9 @@ impl<'m> Task<'m> {
                     to.encode(first / self.cols, Floats::F32(values), out, scratch)?;
                 }
             }
+            first += values.len();
         }
-        Ok(out)
+        Ok(())
     }
 }
 
@@ -278,8 +305,13 @@ pub(super) fn bytes(dtype: DType, elements: usize) -> usize {
     elements / dtype.block_len() * dtype.block_bytes()
 }
 
-/// Divides the memory among as many of the threads as it suffices for: their number, and the share
-/// of each in bytes.
+/// Elements of a whole number of blocks.
+fn elements(dtype: DType, bytes: usize) -> usize {
+    bytes / dtype.block_bytes() * dtype.block_len()
+}
+
+/// Divides the memory among as many threads as it suffices for, up to `threads`: their number, and
+/// the share of each in bytes.
 pub(super) fn divide(tasks: &[Task<'_>], threads: usize, limit: u64) -> Result<(usize, usize)> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let hungriest = tasks

@@ -1,4 +1,4 @@
-//! The threads of a job: tiles are handed out in order, and made and written in parallel.
+//! The threads of a job: tiles are handed out in order, and read, made and written in parallel.
 
 use crate::codec::NonFinite;
 use crate::error::{Error, ErrorKind, Result};
@@ -6,6 +6,7 @@ use crate::io::OutputSet;
 use crate::job::Progress;
 use crate::job::files::Place;
 use crate::job::tensor::{Buffers, Encoder, Task, bytes};
+use crate::job::turns::Turns;
 use crate::model::ImportanceSource;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -37,6 +38,7 @@ struct State<'w> {
     /// For each task, the number of tiles of it and all before it.
     ends: Vec<usize>,
     next: AtomicUsize,
+    turns: Turns,
     /// For each task, its encoder while tiles of it are being made.
     encoders: Vec<Mutex<Lent>>,
     stop: AtomicBool,
@@ -58,14 +60,15 @@ struct Lent {
 type Written = (usize, u64);
 
 impl Work<'_> {
-    /// Makes and writes every tile.
+    /// Makes and writes every tile, with `threads` threads of which `encoders` calculate at a time.
     pub(super) fn run(
         &self,
         threads: usize,
+        encoders: usize,
         progress: Option<Progress<'_>>,
         cancel: Option<&AtomicBool>,
     ) -> Result<()> {
-        let state = State::new(self, cancel);
+        let state = State::new(self, encoders, cancel);
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
             let workers = 0..threads.min(state.tiles()).max(1);
@@ -119,7 +122,7 @@ impl Work<'_> {
         let proceed = || state.proceed(tile);
         let encoder = state.encoder(index, || task.encoder(self.importance, self.non_finite));
         let made = encoder
-            .and_then(|encoder| task.make(&encoder, range, buffers, &proceed))
+            .and_then(|encoder| task.make(&encoder, range, buffers, &state.turns, &proceed))
             .map_err(|e| e.in_tensor(task.name()).in_file(self.input))?;
         let Place { file, offset } = self.places[index];
         let offset = offset + bytes(task.dtype(), start) as u64;
@@ -166,7 +169,7 @@ impl Work<'_> {
 }
 
 impl<'w> State<'w> {
-    fn new(work: &Work<'_>, cancel: Option<&'w AtomicBool>) -> Self {
+    fn new(work: &Work<'_>, encoders: usize, cancel: Option<&'w AtomicBool>) -> Self {
         let counts = || {
             let tasks = work.tasks.iter();
             tasks.map(|task| task.elements().div_ceil(task.tile(work.share)))
@@ -175,7 +178,7 @@ impl<'w> State<'w> {
             *tiles += count;
             Some(*tiles)
         });
-        let encoders = counts().map(|tiles_left| {
+        let lent = counts().map(|tiles_left| {
             Mutex::new(Lent {
                 encoder: None,
                 tiles_left,
@@ -183,8 +186,9 @@ impl<'w> State<'w> {
         });
         Self {
             ends: ends.collect(),
-            encoders: encoders.collect(),
+            encoders: lent.collect(),
             next: AtomicUsize::new(0),
+            turns: Turns::new(encoders),
             stop: AtomicBool::new(false),
             cancel,
             failed: AtomicUsize::new(usize::MAX),

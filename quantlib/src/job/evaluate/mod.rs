@@ -181,6 +181,16 @@ impl<'m> Source<'m> {
         }
     }
 
+    /// Whether the elements are calculated or gathered, not read run by run.
+    pub(super) fn is_calculated(&self) -> bool {
+        match &self.op {
+            Op::Input { .. } | Op::Values(_) => false,
+            Op::From { of, .. } | Op::SwapRows { of, .. } => of.is_calculated(),
+            Op::Concat(parts) => parts.iter().any(Self::is_calculated),
+            _ => true,
+        }
+    }
+
     /// Bytes of memory that an evaluation needs besides its output.
     pub(crate) fn scratch_bytes(&self) -> usize {
         let own = CHUNK * size_of::<f32>();
