@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Only headers are read, so this is quick for models of any size.
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// A GGUF or safetensors file, or a folder with safetensors
+    /// A GGUF, safetensors or ONNX file, or a folder with safetensors
     pub(crate) file: PathBuf,
 
     /// List every tensor

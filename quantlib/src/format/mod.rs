@@ -10,6 +10,8 @@ pub mod imatrix;
 mod layout;
 #[cfg(feature = "hf")]
 pub mod lora;
+#[forbid(unsafe_code)]
+pub mod onnx;
 mod open;
 #[forbid(unsafe_code)]
 pub mod safetensors;

@@ -1,13 +1,13 @@
 //! Opens a model whatever its container.
 
-use super::{gguf, safetensors};
+use super::{gguf, onnx, safetensors};
 use crate::error::{Error, Result};
 use crate::io::{FileSource, Limits};
 use crate::model::Model;
 use std::path::Path;
 
-/// Opens a model: a GGUF file (any part of a split one), a safetensors file or index, or a folder
-/// with safetensors. What a file is, its first bytes tell, then its name's ending.
+/// Opens a model: a GGUF file (any part of a split one), a safetensors file or index, a folder with
+/// safetensors, or an ONNX file. What a file is, its first bytes tell, then its name's ending.
 ///
 /// Only headers are read. See [`Model`] for what can be done with it.
 ///
@@ -19,7 +19,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// `io` if it cannot be read, `unsupported` for other kinds of files, and what
-/// [`gguf::Reader::open`] and [`safetensors::Reader::open`] say.
+/// [`gguf::Reader::open`], [`safetensors::Reader::open`] and [`onnx::Reader::open`] say.
 pub fn open(path: impl AsRef<Path>) -> Result<Model> {
     open_with(path, &Limits::default())
 }
@@ -37,9 +37,10 @@ pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
     match Kind::of(&start[..len], path) {
         Kind::Gguf => gguf::Reader::open_with(path, limits),
         Kind::Safetensors => safetensors::Reader::open_with(path, limits),
+        Kind::Onnx => onnx::Reader::open_with(path, limits),
         Kind::Known(hint) => Err(Error::unsupported(hint).in_file(path)),
         Kind::Unknown => Err(Error::unsupported(
-            "is no kind of file that can be opened; these can: .gguf, .safetensors, .safetensors.index.json, a folder with safetensors",
+            "is no kind of file that can be opened; these can: .gguf, .safetensors, .safetensors.index.json, a folder with safetensors, .onnx",
         )
         .in_file(path)),
     }
@@ -49,6 +50,7 @@ pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
 enum Kind {
     Gguf,
     Safetensors,
+    Onnx,
     /// Something that cannot be opened, with what to do instead.
     Known(&'static str),
     Unknown,
@@ -76,6 +78,7 @@ impl Kind {
             _ if name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") => {
                 Self::Safetensors
             }
+            _ if name.ends_with(".onnx") => Self::Onnx,
             _ if name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth") => {
                 Self::Known("seems to be a PyTorch file; convert the model to safetensors first")
             }

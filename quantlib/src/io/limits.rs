@@ -19,6 +19,8 @@ pub struct Limits {
     pub depth: u32,
     /// Most dimensions of a tensor.
     pub dimensions: u32,
+    /// Most fields in the messages of a protobuf file; each takes some 32 bytes of memory.
+    pub fields: u64,
     /// Most files of a split or sharded model.
     pub files: u64,
 }
@@ -32,6 +34,7 @@ impl Default for Limits {
             name_bytes: 1 << 16,
             depth: 64,
             dimensions: 8,
+            fields: 1 << 23,
             files: 1 << 14,
         }
     }

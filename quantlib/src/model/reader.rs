@@ -152,7 +152,7 @@ impl Model {
         &self.path
     }
 
-    /// The container: `"gguf"`, `"safetensors"`, `"huggingface"`.
+    /// The container: `"gguf"`, `"safetensors"`, `"onnx"`, `"huggingface"`.
     pub fn format(&self) -> &'static str {
         self.format
     }
@@ -177,7 +177,8 @@ impl Model {
         self.index_of(name).map(|index| &self.tensors[index])
     }
 
-    /// The metadata in file order: GGUF keys, or a safetensors header's strings.
+    /// The metadata in file order: GGUF keys, a safetensors header's strings, or what an ONNX
+    /// model says of itself (`onnx.ir_version` and so on).
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
