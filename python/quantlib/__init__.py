@@ -24,6 +24,7 @@ from ._importance import ImportanceMatrix, gguf_tensor_names
 from ._job import convert_model, quantize_model
 from ._model import Metadata, Model, open
 from ._quantlib import (
+    AffineTensor,
     GGUFWriter,
     QuantizedTensor,
     Tensor,
@@ -31,6 +32,7 @@ from ._quantlib import (
     dequantize,
     extract_tensor,
     quantize,
+    quantize_affine,
     save,
 )
 from ._report import Report
@@ -39,6 +41,7 @@ from ._rewrite import edit_metadata, merge, split
 __version__: str = build_info()["version"]
 
 __all__ = [
+    "AffineTensor",
     "Cancelled",
     "Comparison",
     "DType",
@@ -65,6 +68,7 @@ __all__ = [
     "merge",
     "open",
     "quantize",
+    "quantize_affine",
     "quantize_model",
     "save",
     "split",

@@ -10,6 +10,7 @@ from typing_extensions import Buffer
 from ._dtype import DType
 
 __all__ = [
+    "AffineTensor",
     "GGUFWriter",
     "ImportanceStore",
     "ModelFile",
@@ -23,6 +24,7 @@ __all__ = [
     "extract_tensor",
     "merge_model",
     "quantize",
+    "quantize_affine",
     "quantize_model",
     "run_command",
     "save",
@@ -69,6 +71,37 @@ class QuantizedTensor:
     def dequantize(self, out_dtype: DTypeLike = "float32", threads: int | None = None) -> NDArray[Any]: ...
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+def quantize_affine(
+    x: _Floats,
+    bits: int = 4,
+    group_size: int | None = 32,
+    axis: int | None = -1,
+    symmetric: bool = False,
+    scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
+    layout: Literal["mlx"] = "mlx",
+    *,
+    threads: int | None = None,
+    non_finite: Literal["error", "zero"] = "error",
+) -> AffineTensor: ...
+@final
+class AffineTensor:
+    @property
+    def codes(self) -> NDArray[Any]: ...
+    @property
+    def scales(self) -> NDArray[Any]: ...
+    @property
+    def zero_points(self) -> NDArray[Any] | None: ...
+    @property
+    def biases(self) -> NDArray[Any] | None: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def bits(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def dequantize(self, out_dtype: DTypeLike = "float32", threads: int | None = None) -> NDArray[Any]: ...
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]: ...
 
 @final
 class ImportanceStore:

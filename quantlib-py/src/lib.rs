@@ -7,6 +7,7 @@
     reason = "pyo3's macros need `pub` in private modules"
 )]
 
+mod affine;
 mod array;
 mod codec;
 mod dlpack;
@@ -24,6 +25,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _quantlib {
+    #[pymodule_export]
+    use crate::affine::{AffineTensor, quantize_affine};
     #[pymodule_export]
     use crate::codec::{QuantizedTensor, dequantize, quantize};
     #[pymodule_export]

@@ -36,11 +36,11 @@ pub struct CodecOptions {
 }
 
 impl CodecOptions {
-    fn isa(&self) -> Result<Isa> {
+    pub(crate) fn isa(&self) -> Result<Isa> {
         self.isa.map_or_else(Isa::preferred, Isa::checked)
     }
 
-    fn check_cancelled(&self) -> Result<()> {
+    pub(crate) fn check_cancelled(&self) -> Result<()> {
         match &self.cancel {
             Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::cancelled()),
             _ => Ok(()),
@@ -232,20 +232,33 @@ impl<'w> RowEncoder<'w> {
         if !self.dtype.is_quantized() {
             return Ok(x);
         }
-        // All at once, which vectorizes; where it is only matters in the rare case.
-        let all_finite = x.iter().fold(true, |finite, v| finite & v.is_finite());
-        if all_finite {
-            return Ok(x);
-        }
-        let Some(at) = x.iter().position(|v| !v.is_finite()) else {
-            return Ok(x);
-        };
-        match self.non_finite {
-            NonFinite::Refuse => Err(not_finite(x[at], row + at / self.cols, at % self.cols)),
-            NonFinite::Zero => {
-                zeroed.extend(x.iter().map(|v| if v.is_finite() { *v } else { 0.0 }));
-                Ok(zeroed)
-            }
+        repair(x, self.non_finite, zeroed, |at| {
+            not_finite(x[at], row + at / self.cols, at % self.cols)
+        })
+    }
+}
+
+/// `x` itself if all of it is finite; else what the caller wants in place of NaNs and infinities, or
+/// the error that `refuse` makes of the first one's index.
+pub(crate) fn repair<'x>(
+    x: &'x [f32],
+    non_finite: NonFinite,
+    zeroed: &'x mut Vec<f32>,
+    refuse: impl FnOnce(usize) -> Error,
+) -> Result<&'x [f32]> {
+    // All at once, which vectorizes; where it is only matters in the rare case.
+    let all_finite = x.iter().fold(true, |finite, v| finite & v.is_finite());
+    if all_finite {
+        return Ok(x);
+    }
+    let Some(at) = x.iter().position(|v| !v.is_finite()) else {
+        return Ok(x);
+    };
+    match non_finite {
+        NonFinite::Refuse => Err(refuse(at)),
+        NonFinite::Zero => {
+            zeroed.extend(x.iter().map(|v| if v.is_finite() { *v } else { 0.0 }));
+            Ok(zeroed)
         }
     }
 }

@@ -19,10 +19,12 @@ mod parallel;
 mod simd;
 
 // Floor 1
+pub mod affine;
 mod block;
 
 // Floor 2
 mod codec;
+pub mod planar;
 pub mod tensor;
 
 // Floor 3
@@ -43,6 +45,7 @@ pub mod rewrite;
 pub mod job;
 pub mod measure;
 
+pub use affine::{AffineLayout, AffineSpec};
 pub use codec::{
     CodecOptions, NonFinite, dequantize, dequantize_into, has_codec, quantize, quantize_into,
 };
@@ -53,6 +56,9 @@ pub use format::open;
 pub use job::convert_model;
 pub use job::{Job, JobOptions, Quantization, Report, quantize_model};
 pub use model::Plan;
+pub use planar::{
+    AffineTensor, dequantize_affine, dequantize_affine_into, quantize_affine, quantize_affine_into,
+};
 pub use recipe::Recipe;
 pub use simd::Isa;
 pub use tensor::{Encoding, Floats, QuantizedTensor, TensorView};

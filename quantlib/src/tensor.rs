@@ -62,6 +62,15 @@ impl<'a> Floats<'a> {
         self.len() == 0
     }
 
+    /// The type of the elements.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::F32(_) => DType::F32,
+            Self::F16(_) => DType::F16,
+            Self::BF16(_) => DType::BF16,
+        }
+    }
+
     /// The elements from `start` up to `end`; panics if they are out of range.
     pub(crate) fn slice(&self, start: usize, end: usize) -> Self {
         match self {

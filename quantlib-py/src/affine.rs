@@ -1,0 +1,289 @@
+//! `quantize_affine` and `AffineTensor`.
+
+use crate::array::{self, FloatArray};
+use crate::codec::{self, FloatType};
+use crate::dtype;
+use crate::errors::{misuse, to_python};
+use crate::work;
+use numpy::{PyArrayDyn, PyArrayMethods};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use quantlib::affine::{AffinePlane, AffinePlanes, AffineWish, Group};
+use quantlib::planar::AffinePlanesMut;
+use quantlib::{AffineLayout, AffineSpec, DType};
+
+/// Up to this many elements are encoded or decoded on the calling thread, in well under a second.
+const SMALL: usize = 1 << 18;
+
+/// Encode an array to codes, scales, and zero points or biases, bit for bit as the layout's own tool.
+///
+/// Parameters
+/// ----------
+/// x : array_like
+///     float32, float16, bfloat16 (``ml_dtypes``) or float64 (rounded to float32), as for
+///     :func:`quantize`.
+/// bits : int
+///     Bits of a code.
+/// group_size : int, optional
+///     Elements along `axis` that share a scale. None: one scale for each index of `axis`.
+/// axis : int, optional
+///     The axis that `group_size` speaks of. None: one scale for the whole tensor.
+/// symmetric : bool
+///     Ranges that are the same on both sides of zero: no zero points.
+/// scale_dtype : {"float32", "float16", "bfloat16"}, optional
+///     The type of scales and biases; by default what the tool would write.
+/// layout : {"mlx"}
+///     ``"mlx"`` is ``mx.quantize``.
+/// threads : int, optional
+///     Number of threads; all processors by default.
+/// non_finite : {"error", "zero"}
+///     What to do with NaN and infinities.
+///
+/// Returns
+/// -------
+/// AffineTensor
+///
+/// Examples
+/// --------
+/// >>> import numpy as np, quantlib as ql
+/// >>> q = ql.quantize_affine(np.ones((2, 64), np.float32), bits=4, group_size=32)
+/// >>> q.codes.shape, q.codes.dtype, q.scales.shape
+/// ((2, 8), dtype('uint32'), (2, 2))
+/// >>> float(q.dequantize()[1, 5])
+/// 1.0
+#[pyfunction]
+#[pyo3(
+    signature = (x, bits=4, group_size=Some(32), axis=Some(-1), symmetric=false, scale_dtype=None,
+        layout="mlx", *, threads=None, non_finite="error"),
+    text_signature = "(x, bits=4, group_size=32, axis=-1, symmetric=False, scale_dtype=None, \
+        layout='mlx', *, threads=None, non_finite='error')"
+)]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+pub fn quantize_affine<'py>(
+    x: &Bound<'py, PyAny>,
+    bits: u8,
+    group_size: Option<usize>,
+    axis: Option<isize>,
+    symmetric: bool,
+    scale_dtype: Option<&str>,
+    layout: &str,
+    threads: Option<i64>,
+    non_finite: &str,
+) -> PyResult<AffineTensor> {
+    let py = x.py();
+    let mut options = codec::options(threads)?;
+    options.non_finite = codec::non_finite(non_finite)?;
+    let x = FloatArray::of(x)?;
+    let wish = AffineWish {
+        bits,
+        group: match (group_size, axis) {
+            (_, None) => Group::Tensor,
+            (None, _) => Group::Axis,
+            (Some(n), _) => Group::Blocks(n),
+        },
+        axis: axis.unwrap_or(-1),
+        symmetric,
+        scale: scale_dtype.map(scale_type).transpose()?,
+    };
+    let floats = x.floats()?;
+    let spec = AffineSpec::for_layout(layout, &wish, floats.dtype()).map_err(to_python)?;
+    let layout = AffineLayout::new(&spec, x.shape()).map_err(to_python)?;
+    let bytes = |len| array::empty::<u8>(py, &[len], "uint8");
+    let codes = bytes(layout.codes().bytes)?;
+    let scales = bytes(layout.scales().bytes)?;
+    let zeros = bytes(layout.zeros().map_or(0, |plane| plane.bytes))?;
+    {
+        let (mut codes, mut scales, mut zeros) =
+            (codes.readwrite(), scales.readwrite(), zeros.readwrite());
+        let planes = AffinePlanesMut {
+            codes: codes.as_slice_mut()?,
+            scales: scales.as_slice_mut()?,
+            zeros: zeros.as_slice_mut()?,
+        };
+        let layout = &layout;
+        work::run_silently(py, floats.len() <= SMALL, |cancel| {
+            options.cancel = cancel;
+            quantlib::quantize_affine_into(floats, layout, &options, planes)
+        })?;
+    }
+    Ok(AffineTensor {
+        shape: x.shape().to_vec(),
+        layout,
+        codes: codes.unbind(),
+        scales: scales.unbind(),
+        zeros: zeros.unbind(),
+    })
+}
+
+fn scale_type(name: &str) -> PyResult<DType> {
+    match name {
+        "float32" | "f32" => Ok(DType::F32),
+        "float16" | "f16" => Ok(DType::F16),
+        "bfloat16" | "bf16" => Ok(DType::BF16),
+        "f8_e8m0" | "float8_e8m0fnu" => Ok(DType::F8E8M0),
+        "f8_e4m3" | "float8_e4m3fn" => Ok(DType::F8E4M3),
+        _ => Err(misuse(format!(
+            "scale_dtype is '{name}'; pass 'float32', 'float16', 'bfloat16', 'f8_e8m0' or 'f8_e4m3'"
+        ))),
+    }
+}
+
+/// A quantized tensor in planes: codes, scales, and zero points or biases.
+#[pyclass(frozen, module = "quantlib")]
+pub struct AffineTensor {
+    layout: AffineLayout,
+    shape: Vec<usize>,
+    codes: Py<PyArrayDyn<u8>>,
+    scales: Py<PyArrayDyn<u8>>,
+    zeros: Py<PyArrayDyn<u8>>,
+}
+
+#[pymethods]
+impl AffineTensor {
+    /// The packed codes, with the type and shape that the layout's clients expect.
+    #[getter]
+    fn codes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        typed(self.codes.bind(py), self.layout.codes())
+    }
+
+    /// The scales; 8-bit floats as uint8.
+    #[getter]
+    fn scales<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        typed(self.scales.bind(py), self.layout.scales())
+    }
+
+    /// The codes of zero, packed like `codes`; None if there are none.
+    #[getter]
+    fn zero_points<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.zeros(py, quantlib::affine::Zero::Point)
+    }
+
+    /// What is added after scaling, in the scales' type; None if the layout has zero points or neither.
+    #[getter]
+    fn biases<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.zeros(py, quantlib::affine::Zero::Bias)
+    }
+
+    /// The shape in elements.
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.shape)
+    }
+
+    /// Bits of a code.
+    #[getter]
+    fn bits(&self) -> u8 {
+        self.layout.spec().bits
+    }
+
+    /// The length of all planes in bytes.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        let zeros = self.layout.zeros().map_or(0, |plane| plane.bytes);
+        self.layout.codes().bytes + self.layout.scales().bytes + zeros
+    }
+
+    /// Decode to an array of "float32", "float16" or "bfloat16" (which needs ``ml_dtypes``): computed in
+    /// single precision, then rounded.
+    #[pyo3(
+        signature = (out_dtype=None, threads=None),
+        text_signature = "($self, out_dtype='float32', threads=None)"
+    )]
+    fn dequantize<'py>(
+        &self,
+        py: Python<'py>,
+        out_dtype: Option<&Bound<'py, PyAny>>,
+        threads: Option<i64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let float = FloatType::of(out_dtype)?;
+        let mut options = codec::options(threads)?;
+        let out = array::empty::<f32>(py, &self.shape, "float32")?;
+        let codes = self.codes.bind(py).readonly();
+        let scales = self.scales.bind(py).readonly();
+        let zeros = self.zeros.bind(py).readonly();
+        let planes = AffinePlanes {
+            codes: codes.as_slice()?,
+            scales: scales.as_slice()?,
+            zeros: zeros.as_slice()?,
+        };
+        {
+            let mut out = out.readwrite();
+            let (out, layout) = (out.as_slice_mut()?, &self.layout);
+            work::run_silently(py, out.len() <= SMALL, |cancel| {
+                options.cancel = cancel;
+                quantlib::dequantize_affine_into(layout, planes, &options, out)
+            })?;
+        }
+        match float {
+            FloatType::F32 => Ok(out.into_any()),
+            FloatType::F16 => out.call_method1(intern!(py, "astype"), ("float16",)),
+            FloatType::BF16 => {
+                let bf16 = dtype::element(py, DType::BF16)?;
+                out.call_method1(intern!(py, "astype"), (bf16,))
+            }
+        }
+    }
+
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        codec::as_numpy(self.dequantize(py, None, None)?, dtype, copy)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!(
+            "AffineTensor(bits={}, shape={}, nbytes={})",
+            self.bits(),
+            self.shape(py)?.repr()?,
+            self.nbytes()
+        ))
+    }
+}
+
+impl AffineTensor {
+    fn zeros<'py>(
+        &self,
+        py: Python<'py>,
+        kind: quantlib::affine::Zero,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.layout.zeros() {
+            Some(plane) if self.layout.spec().zero == kind => {
+                typed(self.zeros.bind(py), plane).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The same memory with a plane's type and shape.
+fn typed<'py>(
+    bytes: &Bound<'py, PyArrayDyn<u8>>,
+    plane: &AffinePlane,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = bytes.py();
+    let shape = PyTuple::new(py, &plane.shape)?;
+    let typed = match plane.dtype {
+        DType::BF16 => {
+            bytes.call_method1(intern!(py, "view"), (dtype::element(py, plane.dtype)?,))?
+        }
+        other => array::view(bytes, numpy_name(other))?,
+    };
+    typed.call_method1(intern!(py, "reshape"), (shape,))
+}
+
+fn numpy_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "float32",
+        DType::F16 => "float16",
+        DType::I8 => "int8",
+        DType::I16 => "int16",
+        DType::U16 => "uint16",
+        DType::U32 => "uint32",
+        _ => "uint8",
+    }
+}

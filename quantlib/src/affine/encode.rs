@@ -1,0 +1,536 @@
+//! Encoding of tiles.
+
+use super::formula::{Fit, Formula, WithFormula, choose};
+use super::layout::AffineLayout;
+use super::packing::{Order, pack};
+use super::spec::{Group, Packing, Zero};
+use super::store::store;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::simd::{Isa, Kernel, Lanes};
+use std::ops::Range;
+
+/// The planes of a tile, to be written.
+pub(crate) struct PlanesMut<'a> {
+    pub(crate) codes: &'a mut [u8],
+    pub(crate) scales: &'a mut [u8],
+    pub(crate) zeros: &'a mut [u8],
+}
+
+/// Buffers for one tile after the other.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    codes: Vec<u8>,
+    wide_codes: Vec<u16>,
+    fits: Fits,
+    points: Vec<u8>,
+}
+
+/// The extremes of what shares a scale: of the whole tensor, or for each index of the axis.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranges {
+    pub(crate) low: Vec<f32>,
+    pub(crate) high: Vec<f32>,
+}
+
+impl Ranges {
+    pub(crate) fn new(groups: usize) -> Self {
+        Self {
+            low: vec![f32::INFINITY; groups],
+            high: vec![f32::NEG_INFINITY; groups],
+        }
+    }
+
+    /// Takes in elements, the first of which has this number in the tensor.
+    pub(crate) fn observe(&mut self, isa: Isa, layout: &AffineLayout, first: usize, x: &[f32]) {
+        let ranges = self;
+        isa.run(Observe {
+            ranges,
+            layout,
+            first,
+            x,
+        });
+    }
+
+    #[inline(always)]
+    fn widen(&mut self, group: usize, x: &[f32]) {
+        let (low, high) = extremes(x);
+        self.low[group] = self.low[group].min(low);
+        self.high[group] = self.high[group].max(high);
+    }
+}
+
+struct Observe<'a> {
+    ranges: &'a mut Ranges,
+    layout: &'a AffineLayout,
+    first: usize,
+    x: &'a [f32],
+}
+
+impl Kernel for Observe<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let Self {
+            ranges,
+            layout,
+            mut first,
+            mut x,
+        } = self;
+        if layout.spec().group == Group::Tensor && !x.is_empty() {
+            return ranges.widen(0, x);
+        }
+        let (len, inner) = (layout.len, layout.inner);
+        while !x.is_empty() {
+            let (step, within) = (first / inner % len, first % inner);
+            let now = if inner == 1 {
+                len - step
+            } else {
+                inner - within
+            };
+            let (part, rest) = x.split_at(now.min(x.len()));
+            if inner == 1 {
+                let columns = step..step + part.len();
+                let low = &mut ranges.low[columns.clone()];
+                widen_range(part, low, &mut ranges.high[columns]);
+            } else {
+                ranges.widen(step, part);
+            }
+            (first, x) = (first + part.len(), rest);
+        }
+    }
+}
+
+/// What the codes of many groups mean.
+#[derive(Default)]
+struct Fits {
+    scale: Vec<f32>,
+    zero: Vec<f32>,
+    factor: Vec<f32>,
+}
+
+impl Fits {
+    fn resize(&mut self, len: usize) {
+        for part in [&mut self.scale, &mut self.zero, &mut self.factor] {
+            part.resize(len, 0.0);
+        }
+    }
+
+    #[inline(always)]
+    fn get(&self, i: usize) -> Fit {
+        Fit {
+            scale: self.scale[i],
+            zero: self.zero[i],
+            factor: self.factor[i],
+        }
+    }
+
+    #[inline(always)]
+    fn set(&mut self, i: usize, fit: Fit) {
+        self.scale[i] = fit.scale;
+        self.zero[i] = fit.zero;
+        self.factor[i] = fit.factor;
+    }
+}
+
+/// Encodes a tensor tile by tile.
+pub(crate) struct Encoder<'l> {
+    layout: &'l AffineLayout,
+    source: DType,
+    isa: Isa,
+    /// Where they belong to no unit.
+    shared: Fits,
+}
+
+impl<'l> Encoder<'l> {
+    /// An encoder of elements that are stored as `source` and given as f32. `ranges` is needed where
+    /// scales belong to no unit; its lengths must be the number of scales.
+    ///
+    /// # Errors
+    /// `unsupported` if the spec's formula does not compute what its other fields ask for.
+    pub(crate) fn new(
+        layout: &'l AffineLayout,
+        source: DType,
+        isa: Isa,
+        ranges: Option<&Ranges>,
+    ) -> Result<Self> {
+        let shared = match ranges {
+            Some(ranges) => choose(layout.spec(), source, FitRanges(ranges))?,
+            None => choose(layout.spec(), source, Nothing)?,
+        };
+        if ranges.is_none() && !layout.is_grouped() {
+            return Err(Error::misuse(
+                "one scale for the whole tensor or an axis needs its range first",
+            ));
+        }
+        Ok(Self {
+            layout,
+            source,
+            isa,
+            shared,
+        })
+    }
+
+    /// Writes the scales and zeros that belong to no unit, in full; nothing if there are none.
+    pub(crate) fn store_shared(&self, scales: &mut [u8], zeros: &mut [u8]) {
+        if !self.layout.is_grouped() {
+            self.store_fits(&self.shared, scales, zeros, &mut Vec::new());
+        }
+    }
+
+    /// Encodes units, whose elements are `x`. Panics if a length is not that of their
+    /// [`place`](AffineLayout::place).
+    pub(crate) fn encode(
+        &self,
+        units: Range<usize>,
+        x: &[f32],
+        out: PlanesMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let groups = match self.layout.is_grouped() {
+            true => units.len() * self.layout.inner,
+            false => 0,
+        };
+        let codes = match self.layout.padded_group() {
+            Some(n) => units.len() * n,
+            None => x.len(),
+        };
+        scratch.fits.resize(groups);
+        let spec = self.layout.spec();
+        if spec.bits == 16 {
+            scratch.wide_codes.resize(codes, 0);
+            let codes = &mut scratch.wide_codes[..];
+            self.codes(units, x, &mut scratch.fits, codes)?;
+            let out = out.codes.as_chunks_mut().0;
+            for (out, code) in out.iter_mut().zip(&scratch.wide_codes) {
+                *out = code.to_le_bytes();
+            }
+        } else {
+            scratch.codes.resize(codes, 0);
+            self.codes(units, x, &mut scratch.fits, &mut scratch.codes)?;
+            pack(
+                self.isa,
+                Order::of(spec),
+                spec.bits,
+                &scratch.codes,
+                out.codes,
+            );
+        }
+        if groups > 0 {
+            self.store_fits(&scratch.fits, out.scales, out.zeros, &mut scratch.points);
+        }
+        Ok(())
+    }
+
+    fn codes<C: Code>(
+        &self,
+        units: Range<usize>,
+        x: &[f32],
+        fits: &mut Fits,
+        codes: &mut [C],
+    ) -> Result<()> {
+        let work = Work {
+            layout: self.layout,
+            isa: self.isa,
+            shared: &self.shared,
+            units,
+            x,
+            fits,
+            codes,
+        };
+        choose(self.layout.spec(), self.source, work)
+    }
+
+    fn store_fits(&self, fits: &Fits, scales: &mut [u8], zeros: &mut [u8], points: &mut Vec<u8>) {
+        let spec = self.layout.spec();
+        store(self.isa, spec.scale, &fits.scale, scales);
+        match spec.zero {
+            Zero::None => {}
+            Zero::Bias => store(self.isa, spec.scale, &fits.zero, zeros),
+            Zero::Point if spec.bits == 16 => {
+                let zeros = zeros.as_chunks_mut().0;
+                for (out, zero) in zeros.iter_mut().zip(&fits.zero) {
+                    *out = (*zero as i32 as u16).to_le_bytes();
+                }
+            }
+            Zero::Point => {
+                points.clear();
+                points.extend(fits.zero.iter().map(|zero| *zero as i32 as u8));
+                let order = Order::of(spec);
+                if spec.packing == Packing::MatMulNBits {
+                    let row = self.layout.per_outer;
+                    let bytes = (row * usize::from(spec.bits)).div_ceil(8);
+                    for (points, out) in points.chunks(row).zip(zeros.chunks_mut(bytes)) {
+                        pack(self.isa, order, spec.bits, points, out);
+                    }
+                } else {
+                    pack(self.isa, order, spec.bits, points, zeros);
+                }
+            }
+        }
+    }
+}
+
+/// An unpacked code.
+trait Code: Copy + Send {
+    /// The lowest bits.
+    fn of(code: i32) -> Self;
+}
+
+impl Code for u8 {
+    #[inline(always)]
+    fn of(code: i32) -> Self {
+        code as u8
+    }
+}
+
+impl Code for u16 {
+    #[inline(always)]
+    fn of(code: i32) -> Self {
+        code as u16
+    }
+}
+
+/// Whether the formula is there.
+struct Nothing;
+
+impl WithFormula for Nothing {
+    type Output = Fits;
+
+    fn run<F: Formula>(self, _: F) -> Fits {
+        Fits::default()
+    }
+}
+
+struct FitRanges<'a>(&'a Ranges);
+
+impl WithFormula for FitRanges<'_> {
+    type Output = Fits;
+
+    fn run<F: Formula>(self, formula: F) -> Fits {
+        let Ranges { low, high } = self.0;
+        let mut fits = Fits::default();
+        fits.resize(low.len());
+        for (i, (low, high)) in low.iter().zip(high).enumerate() {
+            fits.set(i, formula.fit(*low, *high));
+        }
+        fits
+    }
+}
+
+/// Codes of units, and where scales belong to them, those.
+struct Work<'a, C> {
+    layout: &'a AffineLayout,
+    isa: Isa,
+    shared: &'a Fits,
+    units: Range<usize>,
+    x: &'a [f32],
+    fits: &'a mut Fits,
+    codes: &'a mut [C],
+}
+
+impl<C: Code> WithFormula for Work<'_, C> {
+    type Output = ();
+
+    fn run<F: Formula>(self, formula: F) {
+        self.isa.run(Encode {
+            formula,
+            work: self,
+        });
+    }
+}
+
+struct Encode<'a, F, C> {
+    formula: F,
+    work: Work<'a, C>,
+}
+
+impl<F: Formula, C: Code> Kernel for Encode<'_, F, C> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        match (self.work.layout.spec().group, self.work.layout.inner) {
+            (Group::Blocks(_), 1) => self.blocks(),
+            (Group::Blocks(_), _) => self.slabs(),
+            (Group::Tensor, _) => {
+                let fit = self.work.shared.get(0);
+                encode_run(self.formula, fit, self.work.x, self.work.codes);
+            }
+            (Group::Axis, 1) => self.across_rows(),
+            (Group::Axis, _) => self.channels(),
+        }
+    }
+}
+
+impl<F: Formula, C: Code> Encode<'_, F, C> {
+    /// Groups that are contiguous.
+    #[inline(always)]
+    fn blocks(self) {
+        let Work {
+            layout,
+            units,
+            mut x,
+            fits,
+            mut codes,
+            ..
+        } = self.work;
+        for (i, unit) in units.enumerate() {
+            let (group, rest) = x.split_at(layout.steps(unit));
+            let (low, high) = extremes(group);
+            let fit = self.formula.fit(low, high);
+            fits.set(i, fit);
+            let padded = layout.padded_group().unwrap_or(group.len());
+            let (out, rest_codes) = codes.split_at_mut(padded);
+            encode_run(self.formula, fit, group, out);
+            if padded > group.len() {
+                let padding = C::of(self.formula.code(0.0, fit));
+                out[group.len()..].fill(padding);
+            }
+            (x, codes) = (rest, rest_codes);
+        }
+    }
+
+    /// Groups side by side: a column each.
+    #[inline(always)]
+    fn slabs(self) {
+        let Work {
+            layout,
+            units,
+            mut x,
+            fits,
+            mut codes,
+            ..
+        } = self.work;
+        let inner = layout.inner;
+        for (i, unit) in units.enumerate() {
+            let len = layout.steps(unit) * inner;
+            let (slab, rest) = x.split_at(len);
+            let (out, rest_codes) = codes.split_at_mut(len);
+            let columns = i * inner..(i + 1) * inner;
+            let low = &mut fits.scale[columns.clone()];
+            let high = &mut fits.zero[columns.clone()];
+            low.copy_from_slice(&slab[..inner]);
+            high.copy_from_slice(&slab[..inner]);
+            for row in slab.chunks_exact(inner) {
+                widen_range(row, low, high);
+            }
+            for i in columns.clone() {
+                let fit = self.formula.fit(fits.scale[i], fits.zero[i]);
+                fits.set(i, fit);
+            }
+            for (row, out) in slab.chunks_exact(inner).zip(out.chunks_exact_mut(inner)) {
+                encode_across(self.formula, fits, columns.start, row, out);
+            }
+            (x, codes) = (rest, rest_codes);
+        }
+    }
+
+    /// A scale for each index of an axis that is not the last: runs of elements.
+    #[inline(always)]
+    fn channels(self) {
+        let Work {
+            layout,
+            units,
+            x,
+            shared,
+            codes,
+            ..
+        } = self.work;
+        let runs = x.chunks_exact(layout.inner);
+        let runs = runs.zip(codes.chunks_exact_mut(layout.inner));
+        for (unit, (x, out)) in units.zip(runs) {
+            let fit = shared.get(unit % layout.len);
+            encode_run(self.formula, fit, x, out);
+        }
+    }
+
+    /// A scale for each index of the last axis.
+    #[inline(always)]
+    fn across_rows(self) {
+        let Work {
+            layout,
+            units,
+            mut x,
+            shared,
+            mut codes,
+            ..
+        } = self.work;
+        let mut column = units.start % layout.len.max(1);
+        while !x.is_empty() {
+            let len = (layout.len - column).min(x.len());
+            let (row, rest) = x.split_at(len);
+            let (out, rest_codes) = codes.split_at_mut(len);
+            encode_across(self.formula, shared, column, row, out);
+            (x, codes, column) = (rest, rest_codes, 0);
+        }
+    }
+}
+
+/// The least and the largest element. In 16 strands, so that it vectorizes; the group has elements.
+#[inline(always)]
+pub(super) fn extremes(x: &[f32]) -> (f32, f32) {
+    let first = x.first().copied().unwrap_or_default();
+    let (mut low, mut high) = ([first; 16], [first; 16]);
+    let (chunks, rest) = x.as_chunks::<16>();
+    for chunk in chunks {
+        for i in 0..16 {
+            low[i] = if chunk[i] < low[i] { chunk[i] } else { low[i] };
+            high[i] = if chunk[i] > high[i] {
+                chunk[i]
+            } else {
+                high[i]
+            };
+        }
+    }
+    for (i, x) in rest.iter().enumerate() {
+        low[i] = if *x < low[i] { *x } else { low[i] };
+        high[i] = if *x > high[i] { *x } else { high[i] };
+    }
+    let mut width = 8;
+    while width > 0 {
+        for i in 0..width {
+            let (a, b) = (low[i], low[i + width]);
+            low[i] = if b < a { b } else { a };
+            let (a, b) = (high[i], high[i + width]);
+            high[i] = if b > a { b } else { a };
+        }
+        width /= 2;
+    }
+    (low[0], high[0])
+}
+
+/// Takes a row into the extremes of its columns.
+#[inline(always)]
+pub(super) fn widen_range(row: &[f32], low: &mut [f32], high: &mut [f32]) {
+    for ((x, low), high) in row.iter().zip(low).zip(high) {
+        *low = if *x < *low { *x } else { *low };
+        *high = if *x > *high { *x } else { *high };
+    }
+}
+
+/// The codes of elements that share a scale.
+#[inline(always)]
+fn encode_run<F: Formula, C: Code>(formula: F, fit: Fit, x: &[f32], codes: &mut [C]) {
+    for (x, code) in x.iter().zip(codes) {
+        *code = C::of(formula.code(*x, fit));
+    }
+}
+
+/// The codes of elements that each have a scale of their own, from number `first` on.
+#[inline(always)]
+fn encode_across<F: Formula, C: Code>(
+    formula: F,
+    fits: &Fits,
+    first: usize,
+    x: &[f32],
+    codes: &mut [C],
+) {
+    let (zeros, factors) = (&fits.zero[first..], &fits.factor[first..]);
+    let params = zeros.iter().zip(factors);
+    for ((x, code), (zero, factor)) in x.iter().zip(codes).zip(params) {
+        let fit = Fit {
+            scale: 0.0,
+            zero: *zero,
+            factor: *factor,
+        };
+        *code = C::of(formula.code(*x, fit));
+    }
+}

@@ -1,0 +1,242 @@
+//! How a planar tensor is quantized and laid out: plain data, without a shape.
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// How a planar tensor is quantized and laid out.
+///
+/// Start from one of the constructors, which name what a tool writes, and change fields.
+///
+/// ```
+/// use quantlib::AffineSpec;
+/// use quantlib::affine::Zero;
+/// let spec = AffineSpec::mlx(4, 64, quantlib::DType::F16);
+/// assert_eq!((spec.bits, spec.zero), (4, Zero::Bias));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AffineSpec {
+    /// Bits of a code: 1 to 8, or 16.
+    pub bits: u8,
+    /// What a code means before it is scaled.
+    pub element: Element,
+    /// Which elements share a scale.
+    pub group: Group,
+    /// The axis that `group` speaks of; negative counts from the last. Without meaning for
+    /// [`Group::Tensor`].
+    pub axis: isize,
+    /// Whether the range is the same on both sides of zero.
+    pub symmetric: bool,
+    /// How scales are stored: f32, f16, bf16, f8_e8m0 or f8_e4m3.
+    pub scale: DType,
+    /// What is stored to place zero.
+    pub zero: Zero,
+    /// How codes are laid out in bytes.
+    pub packing: Packing,
+    /// Whose arithmetic finds scales and codes.
+    pub formula: Formula,
+}
+
+/// What a code means before it is scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Element {
+    /// An integer from 0 on.
+    Unsigned,
+    /// An integer in two's complement.
+    Signed,
+    /// The 4-bit float with 2 exponent bits: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.
+    E2M1,
+    /// The 8-bit float with 4 exponent bits and no infinities.
+    E4M3,
+}
+
+/// Which elements share a scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// All of them.
+    Tensor,
+    /// Those with the same index along the axis: ONNX's "per axis", a channel's scale.
+    Axis,
+    /// So many neighbours along the axis; the last group may be shorter.
+    Blocks(usize),
+}
+
+/// What is stored to place zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Zero {
+    /// Nothing: the code of zero is 0, or the middle of the codes in [`Packing::MatMulNBits`].
+    None,
+    /// The code of zero: x = (code - zero) · scale.
+    Point,
+    /// A float of the scale's type: x = code · scale + bias.
+    Bias,
+}
+
+/// How codes are laid out in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packing {
+    /// MLX: each row (the last axis) is one stream of bits, the lowest first, seen as 32-bit words.
+    Mlx,
+    /// onnxruntime's MatMulNBits: each group of a row is padded to its full length and to whole
+    /// bytes, the lowest bits first; the zero points of a row are padded to whole bytes.
+    #[serde(rename = "matmulnbits")]
+    MatMulNBits,
+    /// ONNX tensors: all codes in one stream of bits, the lowest first, padded at the very end. Zero
+    /// points likewise.
+    Onnx,
+    /// OpenVINO constants: as ONNX, but for the layouts of u1, u3 and u6.
+    #[serde(rename = "openvino")]
+    OpenVino,
+}
+
+/// Whose arithmetic finds scales, zeros and codes. Each is bit-identical to the tool it is named
+/// after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Formula {
+    /// `mx.quantize` of MLX 0.32.4 on the CPU.
+    Mlx,
+}
+
+/// What a caller asks for by a layout's name; see [`AffineSpec::for_layout`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffineWish {
+    /// Bits of a code.
+    pub bits: u8,
+    /// Which elements share a scale.
+    pub group: Group,
+    /// The axis that `group` speaks of; negative counts from the last.
+    pub axis: isize,
+    /// Whether the range is the same on both sides of zero.
+    pub symmetric: bool,
+    /// The type of scales; `None` leaves it to the layout.
+    pub scale: Option<DType>,
+}
+
+impl AffineWish {
+    fn blocks(&self, layout: &str) -> Result<usize> {
+        match self.group {
+            Group::Blocks(n) => Ok(n),
+            _ => Err(Error::misuse(format!(
+                "{layout} has scales for groups only; say how many elements are one"
+            ))),
+        }
+    }
+}
+
+impl AffineSpec {
+    /// `mx.quantize(w, group_size, bits)` of weights of type `dtype`, which is also that of scales and
+    /// biases. `mx.quantize` takes 1 to 6 and 8 bits, and groups of 32, 64 or 128.
+    pub fn mlx(bits: u8, group_size: usize, dtype: DType) -> Self {
+        Self {
+            bits,
+            element: Element::Unsigned,
+            group: Group::Blocks(group_size),
+            axis: -1,
+            symmetric: false,
+            scale: dtype,
+            zero: Zero::Bias,
+            packing: Packing::Mlx,
+            formula: Formula::Mlx,
+        }
+    }
+
+    /// What a layout's own tool writes, by the layout's name: `"mlx"`. `source` is the type of the
+    /// weights; `scale` is the tool's choice if `None`.
+    ///
+    /// # Errors
+    /// `misuse` if there is no such layout, or it has no such scales or groups.
+    pub fn for_layout(layout: &str, wish: &AffineWish, source: DType) -> Result<Self> {
+        let mut spec = match layout {
+            "mlx" => Self::mlx(wish.bits, wish.blocks(layout)?, source),
+            _ => {
+                return Err(Error::misuse(format!(
+                    "unknown layout '{layout}'; the layouts are mlx"
+                )));
+            }
+        };
+        if wish.symmetric && !spec.symmetric {
+            return Err(Error::misuse(format!(
+                "{layout} has no symmetric ranges; leave symmetric out"
+            )));
+        }
+        spec.scale = wish.scale.unwrap_or(spec.scale);
+        spec.axis = wish.axis;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// Refuses what contradicts itself, whatever the shape.
+    ///
+    /// # Errors
+    /// `misuse` if a field has a value that no layout or formula knows; `unsupported` for
+    /// combinations that are sensible, but that nothing here computes.
+    pub fn check(&self) -> Result<()> {
+        let Self { bits, element, .. } = self;
+        if !matches!(bits, 1..=8 | 16) {
+            return Err(Error::misuse(format!(
+                "codes of {bits} bits were asked for; there are 1 to 8 and 16"
+            )));
+        }
+        let float_bits = match element {
+            Element::Unsigned | Element::Signed => *bits,
+            Element::E2M1 => 4,
+            Element::E4M3 => 8,
+        };
+        if *bits != float_bits {
+            return Err(Error::misuse(format!(
+                "codes of {element:?} have {float_bits} bits, not {bits}"
+            )));
+        }
+        if self.group == Group::Blocks(0) {
+            return Err(Error::misuse("groups of 0 elements were asked for"));
+        }
+        if !matches!(
+            self.scale,
+            DType::F32 | DType::F16 | DType::BF16 | DType::F8E8M0 | DType::F8E4M3
+        ) {
+            return Err(Error::misuse(format!(
+                "scales of {} were asked for; there are f32, f16, bf16, f8_e8m0 and f8_e4m3",
+                self.scale
+            )));
+        }
+        if self.zero == Zero::Bias && !self.scale.is_plain_float() {
+            return Err(Error::misuse(format!(
+                "biases cannot be stored as {}; choose scales of f32, f16 or bf16",
+                self.scale
+            )));
+        }
+        self.check_packing()
+    }
+
+    fn check_packing(&self) -> Result<()> {
+        let one_byte = self.bits <= 8;
+        match self.packing {
+            Packing::Mlx if !matches!(self.bits, 1..=6 | 8) => Err(Error::misuse(format!(
+                "MLX has codes of 1 to 6 and 8 bits, not {}",
+                self.bits
+            ))),
+            Packing::Mlx | Packing::MatMulNBits if !matches!(self.group, Group::Blocks(_)) => {
+                Err(Error::misuse(format!(
+                    "{:?} has scales for groups only; say how many elements are one",
+                    self.packing
+                )))
+            }
+            Packing::MatMulNBits if !matches!(self.bits, 2 | 4 | 8) => Err(Error::misuse(format!(
+                "MatMulNBits has codes of 2, 4 or 8 bits, not {}",
+                self.bits
+            ))),
+            Packing::OpenVino if !one_byte => Err(Error::misuse(format!(
+                "OpenVINO has weights of at most 8 bits, not {}",
+                self.bits
+            ))),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+"""Planar formats: what the tools that own the layouts write, and what is refused."""
+
+import ml_dtypes
+import mlx.core as mx
+import numpy as np
+import pytest
+
+import quantlib as ql
+
+FLOATS = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
+
+
+def numpy_type(name):
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def data_sets(rng):
+    """Arrays of (16, 256), among them all that is known to be special."""
+    shape = (16, 256)
+    normal = rng.standard_normal(shape)
+    rows = (shape[0], 1)
+    degenerate = normal.copy()
+    degenerate[:4] = 0
+    degenerate[4:8] = degenerate[4:8, :1]
+    degenerate[8:12] = -np.abs(degenerate[8:12])
+    any_bits = rng.integers(0, 2**32, shape, dtype=np.uint32).view(np.float32)
+    yield normal
+    yield degenerate
+    yield rng.standard_t(2, shape)
+    yield normal * np.exp2(rng.integers(-149, -10, rows))
+    yield normal * np.exp2(rng.integers(-60, 60, rows))
+    yield rng.integers(-16, 16, shape) / 2
+    yield 1000 + normal * np.exp2(rng.integers(-20, 5, rows))
+    yield any_bits
+
+
+def finite(x, dtype):
+    with np.errstate(all="ignore"):
+        x = x.astype(np.float32).astype(dtype)
+    return np.where(np.isfinite(x.astype(np.float32)), x, dtype.type(0)).astype(dtype)
+
+
+def as_float32(x):
+    return np.array(x.astype(mx.float32))
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 8])
+@pytest.mark.parametrize("group_size", [32, 64, 128])
+def test_equals_mlx(rng, name, bits, group_size):
+    for x in data_sets(rng):
+        x = finite(x, numpy_type(name))
+        ours = ql.quantize_affine(x, bits=bits, group_size=group_size)
+        theirs = mx.array(x.astype(np.float32)).astype(FLOATS[name])
+        codes, scales, biases = mx.quantize(theirs, group_size=group_size, bits=bits)
+        assert ours.scales.dtype == ours.biases.dtype == x.dtype
+        assert ours.zero_points is None
+        np.testing.assert_array_equal(ours.codes, np.array(codes))
+        np.testing.assert_array_equal(ours.scales.astype(np.float32), as_float32(scales))
+        np.testing.assert_array_equal(ours.biases.astype(np.float32), as_float32(biases))
+        if name == "float32":
+            decoded = mx.dequantize(codes, scales, biases, group_size=group_size, bits=bits)
+            np.testing.assert_array_equal(ours.dequantize(), np.array(decoded))
+
+
+def test_threads_and_leading_dimensions_change_nothing(rng):
+    x = rng.standard_normal((3, 70, 640), dtype=np.float32)
+    one = ql.quantize_affine(x, bits=3, threads=1)
+    many = ql.quantize_affine(x.reshape(210, 640), bits=3, threads=3)
+    assert one.shape == x.shape and one.codes.shape == (3, 70, 60)
+    assert one.nbytes == one.codes.nbytes + one.scales.nbytes + one.biases.nbytes
+    for plane in ("codes", "scales", "biases"):
+        assert getattr(one, plane).tobytes() == getattr(many, plane).tobytes()
+    assert np.array_equal(one.dequantize(threads=1), many.dequantize(threads=2).reshape(x.shape))
+    assert np.array_equal(np.asarray(one), one.dequantize())
+    assert repr(one) == f"AffineTensor(bits=3, shape=(3, 70, 640), nbytes={one.nbytes})"
+
+
+def test_scales_of_another_type(rng):
+    x = rng.standard_normal((4, 64), dtype=np.float32)
+    wide, narrow = ql.quantize_affine(x), ql.quantize_affine(x, scale_dtype="float16")
+    assert np.array_equal(narrow.codes, wide.codes)
+    assert np.array_equal(narrow.scales, wide.scales.astype(np.float16))
+    assert narrow.dequantize("float16").dtype == np.float16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"bits": 7}, "7"),
+        ({"bits": 9}, "9 bits"),
+        ({"group_size": 0}, "0 elements"),
+        ({"group_size": 48}, "divide"),
+        ({"group_size": None}, "groups"),
+        ({"axis": 0}, "last axis"),
+        ({"axis": 2}, "2 dimensions"),
+        ({"symmetric": True}, "symmetric"),
+        ({"scale_dtype": "int8"}, "int8"),
+        ({"layout": "gguf"}, "mlx"),
+    ],
+)
+def test_refusals_say_what_is_wrong(arguments, says):
+    with pytest.raises(ql.MisuseError, match=says):
+        ql.quantize_affine(np.ones((2, 64), np.float32), **arguments)
+
+
+def test_not_finite():
+    x = np.ones((2, 64), np.float32)
+    x[1, 3] = np.nan
+    with pytest.raises(ql.MisuseError, match="element 67 is NaN"):
+        ql.quantize_affine(x)
+    assert ql.quantize_affine(x, non_finite="zero").dequantize()[1, 3] == 0
