@@ -1,6 +1,7 @@
 //! Quantize neural networks and convert model files, with the bytes that the original tools write.
 //!
-//! - Tensors in memory: [`quantize`] and [`dequantize`].
+//! - Tensors in memory: [`quantize`] and [`dequantize`]; [`matvec`] and [`matvec_q8`] compute with what
+//!   is encoded.
 //! - Models in files: [`quantize_model`] does all in one call. In steps: [`open`] a model, make a
 //!   [`Plan`] with a [`Recipe`] (see [`recipe::plan`]), and carry it out as a [`Job`].
 
@@ -24,6 +25,7 @@ mod block;
 
 // Floor 2
 mod codec;
+mod matvec;
 pub mod planar;
 pub mod tensor;
 
@@ -55,6 +57,7 @@ pub use format::open;
 #[cfg(feature = "hf")]
 pub use job::convert_model;
 pub use job::{Job, JobOptions, Quantization, Report, quantize_model};
+pub use matvec::{Q8Vector, matvec, matvec_into, matvec_q8, matvec_q8_into};
 pub use model::Plan;
 pub use planar::{
     AffineTensor, dequantize_affine, dequantize_affine_into, quantize_affine, quantize_affine_into,

@@ -3,12 +3,13 @@
 use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::codebook::quantize_scales;
+use super::dot::{Super, SuperBlock, dot_signed_pairs};
 use super::iq1::{DOWN, Split, Sums, UP, ascending, decode_pair, eightfold, vector};
-use super::number::{map, max_abs};
+use super::number::{fill, map, max_abs};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 16 groups of 16 elements: x = scale · (2 · group scale + 1) · value.
@@ -94,6 +95,18 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
             eightfold(code, down)
         });
         decode_pair(s, eights, scale, y);
+    }
+}
+
+impl Super for Iq1M {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let scales = fill(|g| (2 * block.group_scale(g) + 1) as i16);
+        let integers = dot_signed_pairs(s, x, &scales, |g, k| {
+            let (code, down) = block.code(g, k);
+            eightfold(code, down)
+        });
+        x.add(s, sum, 0.125 * s.half_to_float(block.scale()), integers)
     }
 }
 

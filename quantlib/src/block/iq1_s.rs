@@ -3,12 +3,13 @@
 use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::codebook::quantize_scales;
+use super::dot::{Super, SuperBlock, dot_signed_pairs};
 use super::iq1::{DOWN, Split, UP, ascending, decode_pair, eightfold};
-use super::number::{map, max_abs};
+use super::number::{fill, map, max_abs};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 8 groups of 32 elements: x = scale · (2 · group scale + 1) · value.
@@ -51,14 +52,33 @@ const FACTOR: f32 = 1.125;
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     for (pair, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
-        let (g, first) = (pair / 2, pair % 2 * 2);
-        let high = u16::from_le_bytes(block.high[g]);
-        let scale = scale * f32::from(2 * ((high >> 12) & 7) + 1);
-        let eights = map(&[first, first + 1], |k| {
-            let code = u16::from(block.codes[g][k]) | (((high >> (3 * k)) & 7) << 8);
-            eightfold(code, high >> 15 == 1)
-        });
-        decode_pair(s, eights, scale, y);
+        let scale = scale * f32::from(block.group_scale(pair / 2));
+        decode_pair(s, map(&[0, 1], |k| block.eightfold(pair, k)), scale, y);
+    }
+}
+
+impl Super for Iq1S {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let scales = fill(|pair| block.group_scale(pair / 2));
+        let integers = dot_signed_pairs(s, x, &scales, |pair, k| block.eightfold(pair, k));
+        x.add(s, sum, 0.125 * s.half_to_float(block.scale), integers)
+    }
+}
+
+impl Block {
+    #[inline(always)]
+    fn group_scale(&self, g: usize) -> i16 {
+        (2 * ((u16::from_le_bytes(self.high[g]) >> 12) & 7) + 1) as i16
+    }
+
+    /// Eight times the values of eight `k` of a pair.
+    #[inline(always)]
+    fn eightfold(&self, pair: usize, k: usize) -> [i8; 8] {
+        let (g, k) = (pair / 2, pair % 2 * 2 + k);
+        let high = u16::from_le_bytes(self.high[g]);
+        let code = u16::from(self.codes[g][k]) | (((high >> (3 * k)) & 7) << 8);
+        eightfold(code, high >> 15 == 1)
     }
 }
 

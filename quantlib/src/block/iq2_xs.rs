@@ -6,11 +6,13 @@ use super::codebook::{
     self, Lattice, Magnitudes, Refit, Tries, decode_pairs, even_signs, fit_magnitudes, magnitudes,
     quantize_scales,
 };
+use super::dot::{Super, SuperBlock, dot_pairs};
+use super::number::map;
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -55,11 +57,27 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     let scales: [u8; 16] = unpack_nibbles(&block.scales, 2);
     let scale = |pair: usize| scale * (0.5 + f32::from(scales[pair])) * 0.25;
-    decode_pairs(s, y, scale, |pair, k| {
-        let code_and_signs = u16::from_le_bytes(block.codes_and_signs[pair][k]);
+    decode_pairs(s, y, scale, |pair, k| block.eight(pair, k));
+}
+
+impl Super for Iq2Xs {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let scales: [u8; 16] = unpack_nibbles(&block.scales, 2);
+        let scales = map(&scales, |scale| 2 * i16::from(scale) + 1);
+        let integers = dot_pairs(s, x, &scales, |pair, k| block.eight(pair, k));
+        x.add(s, sum, 0.125 * s.half_to_float(block.scale), integers)
+    }
+}
+
+impl Block {
+    /// The magnitudes and signs of eight `k` of a pair.
+    #[inline(always)]
+    fn eight(&self, pair: usize, k: usize) -> ([u8; 8], u8) {
+        let code_and_signs = u16::from_le_bytes(self.codes_and_signs[pair][k]);
         let magnitudes = MAGNITUDES[usize::from(code_and_signs & 511)];
         (magnitudes, even_signs((code_and_signs >> 9) as u8))
-    });
+    }
 }
 
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {

@@ -6,12 +6,13 @@ use super::codebook::{
     self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
     pack_signs_and_scale, quantize_scales, unpack_signs_and_scale,
 };
-use super::number::map;
+use super::dot::{Super, SuperBlock, dot_pairs};
+use super::number::{fill, map};
 use super::search::fit_positive;
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -58,15 +59,36 @@ const EPS: f32 = 1e-15;
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
-    let groups = map(&block.groups, |group| {
-        unpack_signs_and_scale(group.signs_and_scale)
-    });
+    let groups = block.signs_and_scales();
     let scale = |pair: usize| scale * (0.5 + f32::from(groups[pair / 2].1)) * 0.25;
-    decode_pairs(s, y, scale, |pair, k| {
+    decode_pairs(s, y, scale, |pair, k| block.eight(&groups, pair, k));
+}
+
+impl Super for Iq2Xxs {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let groups = block.signs_and_scales();
+        let scales = fill(|pair| 2 * i16::from(groups[pair / 2].1) + 1);
+        let integers = dot_pairs(s, x, &scales, |pair, k| block.eight(&groups, pair, k));
+        x.add(s, sum, 0.125 * s.half_to_float(block.scale), integers)
+    }
+}
+
+impl Block {
+    #[inline(always)]
+    fn signs_and_scales(&self) -> [([u8; 4], u8); 8] {
+        map(&self.groups, |group| {
+            unpack_signs_and_scale(group.signs_and_scale)
+        })
+    }
+
+    /// The magnitudes and signs of eight `k` of a pair.
+    #[inline(always)]
+    fn eight(&self, groups: &[([u8; 4], u8); 8], pair: usize, k: usize) -> ([u8; 8], u8) {
         let (g, k) = (pair / 2, pair % 2 * 2 + k);
-        let code = block.groups[g].codes[k];
+        let code = self.groups[g].codes[k];
         (MAGNITUDES[usize::from(code)], groups[g].0[k])
-    });
+    }
 }
 
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {

@@ -6,12 +6,13 @@ use super::codebook::{
     self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
     quantize_scales,
 };
-use super::number::map;
+use super::dot::{Super, SuperBlock, dot_pairs};
+use super::number::{fill, map};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -58,14 +59,30 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     let scales: [u8; 8] = unpack_nibbles(&block.scales, 2);
     let scale = |pair: usize| scale * f32::from(1 + 2 * scales[pair / 2]);
-    decode_pairs(s, y, scale, |pair, k| {
+    decode_pairs(s, y, scale, |pair, k| block.eight(pair, k));
+}
+
+impl Super for Iq3S {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let scales: [u8; 8] = unpack_nibbles(&block.scales, 2);
+        let scales = fill(|pair| 2 * i16::from(scales[pair / 2]) + 1);
+        let integers = dot_pairs(s, x, &scales, |pair, k| block.eight(pair, k));
+        x.add(s, sum, s.half_to_float(block.scale), integers)
+    }
+}
+
+impl Block {
+    /// The magnitudes and signs of eight `k` of a pair.
+    #[inline(always)]
+    fn eight(&self, pair: usize, k: usize) -> ([u8; 8], u8) {
         let (g, k) = (pair / 2, pair % 2 * 2 + k);
         let magnitudes = map(&[2 * k, 2 * k + 1], |k| {
-            let high = usize::from((block.high[g] >> k) & 1);
-            MAGNITUDES[usize::from(block.codes[g][k]) | (high << 8)]
+            let high = usize::from((self.high[g] >> k) & 1);
+            MAGNITUDES[usize::from(self.codes[g][k]) | (high << 8)]
         });
-        (bytemuck::cast(magnitudes), block.signs[g][k])
-    });
+        (bytemuck::cast(magnitudes), self.signs[g][k])
+    }
 }
 
 /// A group of zeros writes neither codes nor signs, and the following groups' move up into its place, as in

@@ -6,11 +6,12 @@ use super::codebook::{
     self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
     pack_signs_and_scale, quantize_scales, unpack_signs_and_scale,
 };
-use super::number::map;
+use super::dot::{Super, SuperBlock, dot_pairs};
+use super::number::{fill, map};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -57,12 +58,28 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
     let groups = map(&block.signs_and_scales, unpack_signs_and_scale);
     let scale = |pair: usize| scale * (0.5 + f32::from(groups[pair / 2].1)) * 0.5;
-    decode_pairs(s, y, scale, |pair, k| {
+    decode_pairs(s, y, scale, |pair, k| block.eight(&groups, pair, k));
+}
+
+impl Super for Iq3Xxs {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let groups = map(&block.signs_and_scales, unpack_signs_and_scale);
+        let scales = fill(|pair| 2 * i16::from(groups[pair / 2].1) + 1);
+        let integers = dot_pairs(s, x, &scales, |pair, k| block.eight(&groups, pair, k));
+        x.add(s, sum, 0.25 * s.half_to_float(block.scale), integers)
+    }
+}
+
+impl Block {
+    /// The magnitudes and signs of eight `k` of a pair.
+    #[inline(always)]
+    fn eight(&self, groups: &[([u8; 4], u8); 8], pair: usize, k: usize) -> ([u8; 8], u8) {
         let (g, k) = (pair / 2, pair % 2 * 2 + k);
-        let codes = [block.codes[g][2 * k], block.codes[g][2 * k + 1]];
+        let codes = [self.codes[g][2 * k], self.codes[g][2 * k + 1]];
         let magnitudes = map(&codes, |code| MAGNITUDES[usize::from(code)]);
         (bytemuck::cast(magnitudes), groups[g].0[k])
-    });
+    }
 }
 
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {

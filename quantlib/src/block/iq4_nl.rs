@@ -2,15 +2,16 @@
 
 use super::BlockFormat;
 use super::blocks::encode_blocks;
+use super::dot::{Small, two_nibbles};
 use super::elements::look_up;
 use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{VALUES, fit_scale_ref, pack_nearest};
-use super::number::reciprocal;
+use super::number::{fill, reciprocal};
 use super::packing::unpack_nibbles;
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// What the sum of squares is multiplied with for the weights.
@@ -86,4 +87,17 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
 fn encode_ref(x: &[f32; 32], importance: Option<&[f32; 32]>, block: &mut Block) {
     let weights = weigh(x, importance, sum_squares(x) * SIGMA2);
     *block = Block::new(x, fit_scale_ref(x, &weights));
+}
+
+impl Small for Iq4Nl {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Block]) -> S::F {
+        s.halves_to_floats(&fill(|i| blocks[i].scale))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
+        let codes = two_nibbles(s, [&blocks[2 * i].codes, &blocks[2 * i + 1].codes]);
+        s.dot_signed(s.look_up_bytes(&VALUES, codes), x)
+    }
 }

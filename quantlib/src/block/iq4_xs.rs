@@ -2,15 +2,16 @@
 
 use super::BlockFormat;
 use super::blocks::encode_blocks;
+use super::dot::{Super, SuperBlock, two_nibbles};
 use super::elements::look_up;
 use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{VALUES, fit_scale_ref, pack_nearest};
-use super::number::{extreme, map, nearest_int, reciprocal};
+use super::number::{extreme, fill, map, nearest_int, reciprocal};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// What the sum of squares is multiplied with for the weights.
@@ -103,15 +104,22 @@ impl Block {
     }
 }
 
+impl Block {
+    #[inline(always)]
+    fn group_scales(&self) -> [i16; 8] {
+        let high = u16::from_le_bytes(self.scales_high);
+        let low: [u8; 8] = unpack_nibbles(&self.scales_low, 2);
+        fill(|g| (i16::from(low[g]) | (((high >> (2 * g)) & 3) << 4) as i16) - 32)
+    }
+}
+
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scale = block.scale.to_f32();
-    let high = u16::from_le_bytes(block.scales_high);
-    let low: [u8; 8] = unpack_nibbles(&block.scales_low, 2);
+    let scales = block.group_scales();
     let (groups, _) = y.as_chunks_mut::<32>();
     for (g, y) in groups.iter_mut().enumerate() {
-        let group_scale = i32::from(low[g]) | (i32::from((high >> (2 * g)) & 3) << 4);
-        let scale = scale * (group_scale - 32) as f32;
+        let scale = scale * f32::from(scales[g]);
         let codes: [u8; 32] = unpack_nibbles(&block.codes[g], 32);
         look_up(s, &VALUES, &codes, scale, y);
     }
@@ -126,4 +134,19 @@ fn encode_ref(whole: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut B
         fit_scale_ref(&x[g], &weights)
     });
     *block = Block::new(whole, &scales);
+}
+
+impl Super for Iq4Xs {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let scales = block.group_scales();
+        let mut integers = s.zero();
+        for (i, x) in x.codes.iter().enumerate() {
+            let codes = two_nibbles(s, [&block.codes[2 * i], &block.codes[2 * i + 1]]);
+            let products = s.dot_signed(s.look_up_bytes(&VALUES, codes), s.bytes(x));
+            let scaled = s.scaled_halves(products, &scales.as_chunks().0[i]);
+            integers = s.add_integers(integers, scaled);
+        }
+        x.add(s, sum, s.half_to_float(block.scale), integers)
+    }
 }

@@ -6,6 +6,7 @@
 mod blocks;
 mod codebook;
 mod compiled;
+mod dot;
 mod elements;
 mod fp4;
 mod iq1;
@@ -52,6 +53,8 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::simd::{Isa, Portable, Sixteen};
 use bytemuck::Pod;
+use dot::DotFormat;
+pub(crate) use dot::{Q8, vector_type};
 
 /// One block format: its layout and the scalar reference of both directions.
 ///
@@ -92,15 +95,20 @@ trait BlockFormat: Sized {
 type Decode = fn(isa: Isa, &[u8], &mut [f32]);
 type Encode = fn(isa: Isa, rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [u8]);
 
+type Matvec = fn(isa: Isa, rows: &[u8], x: &[f32], out: &mut [f32]);
+type MatvecQ8 = fn(isa: Isa, rows: &[u8], x: &Q8, out: &mut [f32]);
+
 /// The functions of one format, with the block type erased. Look one up with [`codec`].
 pub(crate) struct Codec {
     needs_importance: bool,
     decode: Decode,
     encode: Encode,
+    matvec: Matvec,
+    matvec_q8: MatvecQ8,
 }
 
 impl Codec {
-    const fn of<F: BlockFormat>() -> Self {
+    const fn of<F: DotFormat>() -> Self {
         assert!(size_of::<F::Block>() == F::DTYPE.block_bytes());
         assert!(align_of::<F::Block>() == 1);
         Self {
@@ -119,6 +127,8 @@ impl Codec {
                     isa => F::encode_with(isa, rows, cols, importance, out),
                 }
             },
+            matvec: dot::matvec::<F>,
+            matvec_q8: dot::matvec_q8::<F>,
         }
     }
 
@@ -144,6 +154,17 @@ impl Codec {
         out: &mut [u8],
     ) {
         (self.encode)(isa, rows, cols, importance, out);
+    }
+
+    /// Multiplies rows with a vector, one for each element of `out`. Panics if the lengths do not
+    /// belong together: callers check.
+    pub(crate) fn matvec(&self, isa: Isa, rows: &[u8], x: &[f32], out: &mut [f32]) {
+        (self.matvec)(isa, rows, x, out);
+    }
+
+    /// The same with a vector of the type that [`vector_type`] says.
+    pub(crate) fn matvec_q8(&self, isa: Isa, rows: &[u8], x: &Q8, out: &mut [f32]) {
+        (self.matvec_q8)(isa, rows, x, out);
     }
 }
 

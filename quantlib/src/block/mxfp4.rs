@@ -1,12 +1,13 @@
 //! MXFP4: 32 elements of E2M1 with a power of two as the scale (OCP microscaling).
 
 use super::BlockFormat;
+use super::dot::{Small, two_nibbles};
 use super::elements::look_up;
-use super::number::max_abs;
+use super::number::{fill, max_abs};
 use super::packing::unpack_nibbles;
 use super::{fp4, number::truncate};
 use crate::dtype::DType;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 32 elements: x = 2^(exponent - 127) · value(code).
@@ -81,6 +82,19 @@ fn exponent(max: f32) -> u8 {
         (f64::from(max).log2() as f32).floor()
     };
     truncate(floor - 2.0 + 127.0) as u8
+}
+
+impl Small for Mxfp4 {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Block]) -> S::F {
+        s.load(&fill(|i| half_scale(blocks[i].exponent)))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
+        let codes = two_nibbles(s, [&blocks[2 * i].codes, &blocks[2 * i + 1].codes]);
+        s.dot_signed(s.look_up_bytes(&fp4::DOUBLED, codes), x)
+    }
 }
 
 #[cfg(test)]

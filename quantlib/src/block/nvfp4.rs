@@ -1,13 +1,14 @@
 //! NVFP4: 64 elements of E2M1, with an unsigned E4M3 scale for each 16.
 
 use super::BlockFormat;
+use super::dot::Small;
 use super::elements::look_up;
 use super::fp4;
-use super::number::max_abs;
+use super::number::{map, max_abs};
 use super::packing::unpack_nibbles;
 use crate::dtype::DType;
-use crate::simd::Sixteen;
-use bytemuck::{Pod, Zeroable};
+use crate::simd::{Sixteen, SixtyFour};
+use bytemuck::{Pod, Zeroable, cast};
 
 /// 4 groups of 16 elements: x = scale · value(code).
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -85,6 +86,27 @@ fn to_e4m3(x: f32) -> u8 {
     let mantissa = ((bits >> 20) & 7) + ((bits >> 19) & 1);
     let code = exponent as u32 * 8 + mantissa;
     if code >= 15 * 8 { E4M3_MAX } else { code as u8 }
+}
+
+impl Small for Nvfp4 {
+    /// They are for 16 elements: see `each_scale`.
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, _: &[Block]) -> S::F {
+        s.splat(1.0)
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
+        let codes: [u8; 64] = cast(map(&blocks[i].codes, |codes| {
+            unpack_nibbles::<16, 8>(&codes, 16)
+        }));
+        s.dot_signed(s.look_up_bytes(&fp4::DOUBLED, s.bytes(&codes)), x)
+    }
+
+    #[inline(always)]
+    fn each_scale<S: SixtyFour>(s: S, blocks: &[Block], i: usize, scales: &[f32; 2]) -> S::F {
+        s.mul(s.four(&map(&blocks[i].scales, half_scale)), s.two(scales))
+    }
 }
 
 #[cfg(test)]

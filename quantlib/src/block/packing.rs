@@ -105,6 +105,20 @@ pub(super) struct FiveBits {
     low: [u8; 16],
 }
 
+impl FiveBits {
+    /// The fifth bits, the first lowest.
+    #[inline(always)]
+    pub(super) fn high(&self) -> u32 {
+        u32::from_le_bytes(self.high)
+    }
+
+    /// The lower four bits.
+    #[inline(always)]
+    pub(super) fn low(&self) -> &[u8; 16] {
+        &self.low
+    }
+}
+
 /// Packs 5-bit codes.
 #[inline(always)]
 pub(super) fn pack_five_bits(codes: &[u8; 32]) -> FiveBits {

@@ -1,10 +1,12 @@
 //! Q1_0: the signs of 128 elements, with their mean magnitude as the scale.
 
 use super::BlockFormat;
+use super::dot::Small;
+use super::number::fill;
 
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 128 elements: x = scale where the bit is set, -scale elsewhere; the lowest bit is the first element.
@@ -57,5 +59,21 @@ fn encode_ref(x: &[f32; 128], block: &mut Block) {
     block.bits = [0; 16];
     for (i, x) in x.iter().enumerate() {
         block.bits[i / 8] |= u8::from(*x >= 0.0) << (i % 8);
+    }
+}
+
+impl Small for Q1_0 {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Block]) -> S::F {
+        s.halves_to_floats(&fill(|i| blocks[i / 4].scale))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
+        let bits = blocks[i / 2].bits.as_chunks().0[i % 2];
+        s.dot(
+            s.splat_byte(1),
+            s.negate_bytes(x, !u64::from_le_bytes(bits)),
+        )
     }
 }

@@ -1,11 +1,12 @@
 //! Q2_0: 64 elements of 2 bits (-1, 0, 1 or 2), with their largest magnitude as the scale.
 
 use super::BlockFormat;
+use super::dot::{Small, centred_products};
 use super::elements::{centre, scale_signed};
 use super::number::{fill, map, max_abs, reciprocal, round};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 64 elements: x = scale · (code - 1); the lowest bits are the first element.
@@ -39,8 +40,7 @@ impl BlockFormat for Q2_0 {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 64]) {
-    let codes: [u8; 64] = fill(|i| (block.codes[i / 4] >> (2 * (i % 4))) & 3);
-    scale_signed(s, &centre(&codes, 1), block.scale.to_f32(), y);
+    scale_signed(s, &centre(&block.codes(), 1), block.scale.to_f32(), y);
 }
 
 #[inline(always)]
@@ -51,5 +51,24 @@ fn encode_ref(x: &[f32; 64], block: &mut Block) {
     let codes = map(x, |x| round(x * inverse).wrapping_add(1).clamp(0, 3) as u8);
     for (byte, codes) in block.codes.iter_mut().zip(codes.as_chunks::<4>().0) {
         *byte = codes[0] | (codes[1] << 2) | (codes[2] << 4) | (codes[3] << 6);
+    }
+}
+
+impl Small for Q2_0 {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Block]) -> S::F {
+        s.halves_to_floats(&fill(|i| blocks[i / 2].scale))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
+        centred_products(s, s.bytes(&blocks[i].codes()), 1, x)
+    }
+}
+
+impl Block {
+    #[inline(always)]
+    fn codes(&self) -> [u8; 64] {
+        fill(|i| (self.codes[i / 4] >> (2 * (i % 4))) & 3)
     }
 }

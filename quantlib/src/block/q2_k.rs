@@ -8,6 +8,7 @@
 
 use super::BlockFormat;
 use super::blocks::encode_blocks;
+use super::dot::{Super, SuperBlock, crumbs};
 use super::k_affine::{Groups, Header, KAffine, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
 use super::number::map;
@@ -15,7 +16,7 @@ use super::packing::{pack_crumbs, unpack_crumbs};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -127,4 +128,20 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scales = unpack_scales(&block.scales);
     let codes = unpack_crumbs(&block.codes);
     decode_groups(s, [block.scale, block.min], &scales, &codes, y);
+}
+
+impl Super for Q2K {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let (scales, mins) = unpack_scales(&block.scales);
+        let scales = map(&scales, i16::from);
+        let mut integers = s.zero();
+        for (i, x) in x.codes.iter().enumerate() {
+            let products = s.dot(crumbs(s, &block.codes, i), s.bytes(x));
+            let scaled = s.scaled_quarters(products, &scales.as_chunks().0[i]);
+            integers = s.add_integers(integers, scaled);
+        }
+        let sum = x.add(s, sum, s.half_to_float(block.scale), integers);
+        x.subtract(s, sum, s.half_to_float(block.min), &mins)
+    }
 }

@@ -8,6 +8,7 @@
 
 use super::BlockFormat;
 use super::blocks::encode_blocks;
+use super::dot::{Super, SuperBlock, bits, centred_products, crumbs};
 use super::k_symmetric::{decode_groups, fit_groups, recoded};
 use super::lanes::{self, CodesAgain, LaneFormat, MovesAgain, PerLane, Tile, symmetric_codes};
 use super::number::{extreme, fill, map, nearest_int};
@@ -18,7 +19,7 @@ use super::search::{FoundCodes, fit_symmetric, fit_symmetric_by_moves};
 use super::weights::{sum_squares, weigh_important};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, MAX_LANES, Sixteen};
+use crate::simd::{Isa, Lanes, MAX_LANES, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 use std::array;
 
@@ -191,4 +192,22 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let codes: [u8; 256] = fill(|i| low[i] | high[i]);
     let scales = map(&unpack_sixteen_scales(&block.scales), signed_scale);
     decode_groups(s, block.scale, &scales, &codes, HALF, y);
+}
+
+impl Super for Q3K {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let scales = map(&unpack_sixteen_scales(&block.scales), |multiple| {
+            i16::from(signed_scale(multiple))
+        });
+        let mut integers = s.zero();
+        for (i, x) in x.codes.iter().enumerate() {
+            let high = s.shift_up::<2>(bits(s, &block.high, i));
+            let codes = s.or(crumbs(s, &block.low, i), high);
+            let products = centred_products(s, codes, HALF as u8, s.bytes(x));
+            let scaled = s.scaled_quarters(products, &scales.as_chunks().0[i]);
+            integers = s.add_integers(integers, scaled);
+        }
+        x.add(s, sum, s.half_to_float(block.scale), integers)
+    }
 }

@@ -8,15 +8,17 @@
 
 use super::BlockFormat;
 use super::blocks::{encode_blocks, encode_blocks_in_rows};
+use super::dot::{Small, centred_products, two_nibbles};
 use super::elements::{centre, scale_signed};
 use super::lanes::{self, LaneFormat, Tile};
+use super::number::fill;
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::search::fit_symmetric;
 use super::thirty_two::symmetric_ref;
 use super::weights::weigh_important;
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// The code of zero.
@@ -110,4 +112,17 @@ fn encode_weighted_ref(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
     let codes = centre::<32>(&unpack_nibbles(&block.codes, 32), HALF as u8);
     scale_signed(s, &codes, block.scale.to_f32(), y);
+}
+
+impl Small for Q4_0 {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Block]) -> S::F {
+        s.halves_to_floats(&fill(|i| blocks[i].scale))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
+        let codes = two_nibbles(s, [&blocks[2 * i].codes, &blocks[2 * i + 1].codes]);
+        centred_products(s, codes, HALF as u8, x)
+    }
 }

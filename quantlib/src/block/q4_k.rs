@@ -9,13 +9,15 @@
 
 use super::BlockFormat;
 use super::blocks::encode_blocks;
+use super::dot::{Super, SuperBlock, nibbles, twice};
 use super::k_affine::{Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
+use super::number::map;
 use super::packing::{pack_nibbles, pack_scales_and_mins, unpack_nibbles, unpack_scales_and_mins};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -126,4 +128,21 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let codes: [u8; 256] = unpack_nibbles(&block.codes, 64);
     let scales = unpack_scales_and_mins(&block.scales);
     decode_groups(s, [block.scale, block.min], &scales, &codes, y);
+}
+
+impl Super for Q4K {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let (scales, mins) = unpack_scales_and_mins(&block.scales);
+        let scales = map(&scales, i16::from);
+        let mut integers = s.zero();
+        for (i, x) in x.codes.iter().enumerate() {
+            let codes = nibbles(s, &block.codes, i);
+            let products = s.dot(codes, s.bytes(x));
+            let scaled = s.scaled_halves(products, &scales.as_chunks().0[i]);
+            integers = s.add_integers(integers, scaled);
+        }
+        let sum = x.add(s, sum, s.half_to_float(block.scale), integers);
+        x.subtract(s, sum, s.half_to_float(block.min), &twice(&mins))
+    }
 }

@@ -9,15 +9,17 @@
 
 use super::BlockFormat;
 use super::blocks::{encode_blocks, encode_blocks_in_rows};
+use super::dot::{Small, centred_products, two_five_bits};
 use super::elements::{centre, scale_signed};
 use super::lanes::{self, LaneFormat, Tile};
+use super::number::fill;
 use super::packing::{FiveBits, pack_five_bits, unpack_five_bits};
 use super::search::fit_symmetric;
 use super::thirty_two::symmetric_ref;
 use super::weights::weigh_important;
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// The code of zero.
@@ -111,4 +113,17 @@ fn encode_weighted_ref(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
     let codes = centre::<32>(&unpack_five_bits(&block.codes), HALF as u8);
     scale_signed(s, &codes, block.scale.to_f32(), y);
+}
+
+impl Small for Q5_0 {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Block]) -> S::F {
+        s.halves_to_floats(&fill(|i| blocks[i].scale))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
+        let codes = two_five_bits(s, [&blocks[2 * i].codes, &blocks[2 * i + 1].codes]);
+        centred_products(s, codes, HALF as u8, x)
+    }
 }

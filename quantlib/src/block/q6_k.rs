@@ -9,6 +9,7 @@
 
 use super::BlockFormat;
 use super::blocks::encode_blocks;
+use super::dot::{Super, SuperBlock, centred_products, crumbs};
 use super::k_symmetric::{decode_groups, fit_groups, recoded};
 use super::lanes::{self, CodesAgain, LaneFormat, PerLane, Tile};
 use super::number::{extreme, fill, map, nearest_int};
@@ -16,7 +17,7 @@ use super::packing::{pack_crumbs, pack_nibbles, unpack_crumbs, unpack_nibbles};
 use super::search::{FoundCodes, ZERO_GROUP, fit_symmetric};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The code of zero.
@@ -127,4 +128,22 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let high = unpack_crumbs(&block.high);
     let codes: [u8; 256] = fill(|i| low[i] | (high[i] << 4));
     decode_groups(s, block.scale, &block.scales, &codes, HALF, y);
+}
+
+impl Super for Q6K {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let scales = map(&block.scales, i16::from);
+        let mut integers = s.zero();
+        for (i, x) in x.codes.iter().enumerate() {
+            let low = s.bytes(&block.low.as_chunks().0[i / 2]);
+            let shift = i as u32 % 2 * 4;
+            let low = s.and(s.shift_down(low, shift, shift), s.splat_byte(15));
+            let codes = s.or(low, s.shift_up::<4>(crumbs(s, &block.high, i)));
+            let products = centred_products(s, codes, HALF as u8, s.bytes(x));
+            let scaled = s.scaled_quarters(products, &scales.as_chunks().0[i]);
+            integers = s.add_integers(integers, scaled);
+        }
+        x.add(s, sum, s.half_to_float(block.scale), integers)
+    }
 }

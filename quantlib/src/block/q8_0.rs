@@ -6,12 +6,13 @@
 //! ```
 
 use super::BlockFormat;
+use super::dot::Small;
 use super::elements::scale_signed;
-use super::number::{map, max_abs, reciprocal, round};
+use super::number::{fill, map, max_abs, reciprocal, round};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
-use bytemuck::{Pod, Zeroable};
+use crate::simd::{Sixteen, SixtyFour};
+use bytemuck::{Pod, Zeroable, cast_ref};
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -53,4 +54,25 @@ fn encode_ref(x: &[f32; 32]) -> Block {
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
     scale_signed(s, &block.codes, block.scale.to_f32(), y);
+}
+
+impl Small for Q8_0 {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Block]) -> S::F {
+        s.halves_to_floats(&fill(|i| blocks[i].scale))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
+        let (first, second) = (&blocks[2 * i].codes, &blocks[2 * i + 1].codes);
+        s.dot_signed(s.halves(cast_ref(first), cast_ref(second)), x)
+    }
+}
+
+impl Block {
+    /// The scale and the codes.
+    #[inline(always)]
+    pub(super) fn parts(&self) -> (f32, &[i8; 32]) {
+        (self.scale.to_f32(), &self.codes)
+    }
 }

@@ -54,6 +54,14 @@ fn encode_ref(x: &[f32; 32], block: &mut Block) {
     block.sum = F16::from_f32(sum as f32 * scale);
 }
 
+impl Block {
+    /// The scale, the sum of the elements, and the codes.
+    #[inline(always)]
+    pub(super) fn parts(&self) -> (f32, f32, &[i8; 32]) {
+        (self.scale.to_f32(), self.sum.to_f32(), &self.codes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

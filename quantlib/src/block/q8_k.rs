@@ -60,3 +60,12 @@ fn encode_ref(x: &[f32; 256], block: &mut Block) {
     }
     block.scale = (1.0 / inverse).to_le_bytes();
 }
+
+impl Block {
+    /// The scale, the codes, and the sums of 16 codes each.
+    #[inline(always)]
+    pub(super) fn parts(&self) -> (f32, &[i8; 256], [f32; 16]) {
+        let sums = map(&self.sums, |sum| f32::from(i16::from_le_bytes(sum)));
+        (f32::from_le_bytes(self.scale), &self.codes, sums)
+    }
+}

@@ -1,12 +1,13 @@
 //! TQ1_0: 256 ternary elements, five to a byte, with their largest magnitude as the scale.
 
 use super::BlockFormat;
+use super::dot::{Super, SuperBlock, centred_products};
 use super::elements::{centre, scale_signed};
 
 use super::ternary::Scale;
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 256 elements: x = scale · (digit - 1).
@@ -48,14 +49,21 @@ impl BlockFormat for Tq1_0 {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let scale = block.scale.to_f32();
-    let mut digits = [0; 256];
-    let (first, rest) = digits.split_at_mut(160);
-    let (second, third) = rest.split_at_mut(80);
-    unpack_digits(&block.first, first);
-    unpack_digits(&block.second, second);
-    unpack_digits(&block.third, third);
-    scale_signed(s, &centre(&digits, 1), scale, y);
+    let digits = centre(&block.digits(), 1);
+    scale_signed(s, &digits, block.scale.to_f32(), y);
+}
+
+impl Block {
+    #[inline(always)]
+    fn digits(&self) -> [u8; 256] {
+        let mut digits = [0; 256];
+        let (first, rest) = digits.split_at_mut(160);
+        let (second, third) = rest.split_at_mut(80);
+        unpack_digits(&self.first, first);
+        unpack_digits(&self.second, second);
+        unpack_digits(&self.third, third);
+        digits
+    }
 }
 
 /// The first digits of all bytes, then their second ones, until `digits` is full.
@@ -86,5 +94,18 @@ fn encode_part<const N: usize>(x: &[f32], scale: &Scale, bytes: &mut [u8; N]) {
         let digit = |n: usize| x.get(i + n * N).map_or(0, |x| scale.digit(*x));
         let number = (0..5).fold(0u32, |number, n| number * 3 + u32::from(digit(n)));
         *byte = (number * 256).div_ceil(243) as u8;
+    }
+}
+
+impl Super for Tq1_0 {
+    #[inline(always)]
+    fn add<S: SixtyFour>(s: S, block: &Block, x: &SuperBlock, sum: S::F) -> S::F {
+        let digits = block.digits();
+        let mut integers = s.zero();
+        for (digits, x) in digits.as_chunks().0.iter().zip(&x.codes) {
+            let products = centred_products(s, s.bytes(digits), 1, s.bytes(x));
+            integers = s.add_integers(integers, s.pairs(products));
+        }
+        x.add(s, sum, s.half_to_float(block.scale), integers)
     }
 }

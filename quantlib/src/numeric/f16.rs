@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 /// A half-precision number as stored.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(transparent)]
 pub(crate) struct F16([u8; 2]);
 

@@ -1,6 +1,6 @@
 //! What every set of lanes can do.
 
-use super::Sixteen;
+use super::SixtyFour;
 use super::steps::Steps;
 
 /// The most lanes that any implementation has.
@@ -22,7 +22,7 @@ pub(crate) trait Lanes: Copy {
     type M: Copy;
 
     /// The same instructions for neighbouring elements.
-    type Row: Sixteen;
+    type Row: SixtyFour;
 
     /// The number of lanes, at most [`MAX_LANES`].
     const N: usize;

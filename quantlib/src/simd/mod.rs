@@ -8,6 +8,7 @@ mod double;
 mod lanes;
 mod portable;
 mod sixteen;
+mod sixty_four;
 mod steps;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -15,6 +16,7 @@ mod x86;
 pub(crate) use lanes::{Lanes, MAX_LANES};
 pub(crate) use portable::Portable;
 pub(crate) use sixteen::Sixteen;
+pub(crate) use sixty_four::SixtyFour;
 pub(crate) use steps::Steps;
 
 use crate::error::{Error, Result};

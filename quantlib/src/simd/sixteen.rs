@@ -1,6 +1,7 @@
-//! 16 neighbouring elements at a time, for what has no order to keep: decoding.
+//! 16 neighbouring elements at a time, for what has no order to keep, as decoding, or an order of 16
+//! sums.
 
-/// What decoders do with 16 elements that lie side by side. As with [`Lanes`](super::Lanes), a value
+/// What decoders and dot products do with 16 elements that lie side by side. As with [`Lanes`](super::Lanes), a value
 /// proves that the CPU has the instructions, every operation is one IEEE operation an element, and
 /// all methods are `#[inline(always)]`.
 pub(crate) trait Sixteen: Copy {
@@ -20,6 +21,7 @@ pub(crate) trait Sixteen: Copy {
     fn widen_i8(self, bytes: &[i8; 16]) -> Self::F;
     /// The table's entries as floats, for codes below 16.
     fn look_up(self, table: &[i8; 16], codes: &[u8; 16]) -> Self::F;
+    fn load(self, from: &[f32; 16]) -> Self::F;
     fn store(self, a: Self::F, to: &mut [f32; 16]);
 }
 
@@ -89,6 +91,11 @@ impl Sixteen for super::Portable {
             *a = f32::from(table[usize::from(code & 15)]);
         }
         a
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; 16]) -> [f32; 16] {
+        *from
     }
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 mod avx2;
 mod avx512;
 mod sixteen;
+mod sixty_four;
 
 pub(super) use avx2::Avx2;
 pub(super) use avx512::Avx512;

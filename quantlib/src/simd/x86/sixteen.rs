@@ -34,6 +34,13 @@ impl Sixteen for Avx512 {
     }
 
     #[inline(always)]
+    fn load(self, from: &[f32; 16]) -> __m512 {
+        // SAFETY: `self` exists, so the CPU has the instructions; 16 floats; the load needs no
+        // alignment.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
     fn store(self, a: __m512, to: &mut [f32; 16]) {
         let (first, second) = to.split_at_mut(8);
         // In two halves: without alignment, whole vectors would cross a cache line every time.
@@ -101,6 +108,19 @@ impl Sixteen for Avx2 {
     fn look_up(self, table: &[i8; 16], codes: &[u8; 16]) -> Self::F {
         // SAFETY: `self` exists, so the CPU has the instructions.
         unsafe { signed(shuffle(table, codes)) }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; 16]) -> Self::F {
+        let (first, second) = from.split_at(8);
+        // SAFETY: `self` exists, so the CPU has the instructions; each half has 8 floats; the loads
+        // need no alignment.
+        unsafe {
+            (
+                _mm256_loadu_ps(first.as_ptr()),
+                _mm256_loadu_ps(second.as_ptr()),
+            )
+        }
     }
 
     #[inline(always)]
