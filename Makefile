@@ -48,6 +48,10 @@ python: ## build the Python package into .venv
 test-python: peers python ## the Python tests and stubs
 	scripts/test-python
 
+.PHONY: bench
+bench: ## measure against the peers, and record the tables; `make bench ARGS=--quick` takes a minute
+	scripts/bench $(ARGS)
+
 .PHONY: header
 header: ## write include/quantlib.h
 	QUANTLIB_REGENERATE=1 cargo test --quiet -p quantlib-ffi --test header
@@ -58,4 +62,4 @@ format: ## format all code
 
 .PHONY: clean
 clean: ## remove what was built and fetched
-	rm -rf target .venv .peers
+	rm -rf target .venv .venv-bench .peers

@@ -86,7 +86,7 @@ typedef struct {
   uint32_t threads;
   // NaN and infinite elements: 0 refuses them, 1 encodes them as zeros.
   uint32_t non_finite;
-  // Most memory that a job's buffers may take, in bytes; 0 means 512 MiB.
+  // Most memory that a job's buffers may take, in bytes; 0 means 128 MiB.
   uint64_t memory_limit;
   // Called while a job runs; may be null.
   ql_progress progress;

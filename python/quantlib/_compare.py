@@ -103,7 +103,7 @@ def compare(
     threads : int, optional
         All processors by default; the result does not depend on it.
     memory_limit : int, optional
-        Bytes that tensor data may take in memory; 512 MiB by default.
+        Bytes that tensor data may take in memory; 128 MiB by default.
 
     Examples
     --------

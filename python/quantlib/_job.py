@@ -88,7 +88,7 @@ def quantize_model(
     non_finite : {"error", "zero"}
         What to do with NaN and infinite weights.
     memory_limit : int, optional
-        Bytes that tensor data may take in memory; 512 MiB by default.
+        Bytes that tensor data may take in memory; 128 MiB by default.
     dry_run : bool
         Report what would be written, and write nothing.
 

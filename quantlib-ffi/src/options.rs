@@ -19,7 +19,7 @@ pub struct ql_options {
     pub threads: u32,
     /// NaN and infinite elements: 0 refuses them, 1 encodes them as zeros.
     pub non_finite: u32,
-    /// Most memory that a job's buffers may take, in bytes; 0 means 512 MiB.
+    /// Most memory that a job's buffers may take, in bytes; 0 means 128 MiB.
     pub memory_limit: u64,
     /// Called while a job runs; may be null.
     pub progress: ql_progress,

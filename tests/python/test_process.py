@@ -114,3 +114,40 @@ def test_a_loop_does_not_leak(rng):
     gc.collect()
     # A turn makes about 3 MB of results; a leak of one of them would be hundreds of megabytes.
     assert resident() - before < 20e6
+
+
+COPIES = """
+import resource, sys
+import ml_dtypes, numpy as np
+import quantlib as ql
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+dtype, wrapped = sys.argv[1], sys.argv[2] == "dlpack"
+x = np.ones((4096, 4096), dtype)
+if wrapped:
+    class Tensor:
+        __dlpack__, __dlpack_device__ = x.__dlpack__, x.__dlpack_device__
+    x = Tensor()
+ql.quantize(np.ones((64, 4096), np.float32), "q8_0")
+before = peak()
+q = ql.quantize(x, "q8_0")
+print(peak() - before - q.nbytes)
+data, before = q.data, peak()
+assert data is q.data and data.nbytes == q.nbytes
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's ru_maxrss")
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("how", ["array", "dlpack"])
+def test_nothing_is_copied_or_widened_as_a_whole(dtype, how):
+    if (dtype, how) == ("bfloat16", "dlpack"):
+        pytest.skip("NumPy does not export bfloat16")
+    program = [sys.executable, "-c", COPIES, dtype, how]
+    made, seen = map(int, subprocess.check_output(program, text=True).split())
+    # A copy of the 16 million elements takes 32 MB or more, one of the result 17 MB.
+    assert made < 8e6
+    assert seen < 8e6
