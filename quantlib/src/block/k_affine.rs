@@ -1,10 +1,9 @@
 //! What Q2_K, Q4_K and Q5_K share: super-blocks of 256 elements in groups with scales and minima.
 
+use super::codes;
 use super::elements::scale_and_subtract;
 use super::number::{map, nearest_int};
-use super::search::{
-    AffineFit, Deviation, Fit, FoundCodes, Grid, fit_affine, fit_positive, recode,
-};
+use super::search::{AffineFit, Deviation, Fit, FoundCodes, Grid, fit_affine, fit_positive};
 use super::weights::{sum_squares, weigh_important};
 use crate::numeric::F16;
 use crate::simd::Sixteen;
@@ -98,10 +97,12 @@ impl<const GROUPS: usize, const LEN: usize, C: FoundCodes<LEN>> Groups<GROUPS, L
         })
     }
 
-    /// The codes of all groups, anew for the scales and minima as the header has them.
+    /// The codes of all groups, anew for the scales and minima as the header has them; where a scale
+    /// is zero, the codes of the search stay, as in the reference.
     #[inline(always)]
-    pub(super) fn recoded(
+    pub(super) fn recoded<S: Sixteen>(
         self,
+        s: S,
         x: &[[f32; LEN]; GROUPS],
         [scale, min]: [F16; 2],
         (scales, mins): &([u8; GROUPS], [u8; GROUPS]),
@@ -112,9 +113,10 @@ impl<const GROUPS: usize, const LEN: usize, C: FoundCodes<LEN>> Groups<GROUPS, L
         for i in 0..GROUPS {
             let group_scale = scale * f32::from(scales[i]);
             let group_min = min * f32::from(mins[i]);
-            codes[i] = match recode(&x[i], group_scale, group_min, 0, top) {
-                Some(codes) => codes,
-                None => self.codes.of_group(i),
+            codes[i] = if group_scale == 0.0 {
+                self.codes.of_group(i)
+            } else {
+                codes::divided(s, &x[i], group_scale, group_min, 0, top)
             };
         }
         codes

@@ -1,7 +1,8 @@
 //! What Q3_K and Q6_K share: super-blocks of 16 groups of 16 elements with scales but no minima.
 
+use super::codes;
 use super::elements::{centre, scale_signed};
-use super::search::{Fit, FoundCodes, recode};
+use super::search::{Fit, FoundCodes};
 use crate::numeric::F16;
 use crate::simd::Sixteen;
 
@@ -20,9 +21,11 @@ pub(super) fn fit_groups(
     (scales, codes)
 }
 
-/// The codes of all groups, anew for the scales as the header has them.
+/// The codes of all groups, anew for the scales as the header has them; where those are zero, the
+/// codes of the search stay, as in the reference.
 #[inline(always)]
-pub(super) fn recoded(
+pub(super) fn recoded<S: Sixteen>(
+    s: S,
     x: &[[f32; 16]; 16],
     found: impl FoundCodes<16>,
     scale: F16,
@@ -33,9 +36,10 @@ pub(super) fn recoded(
     let mut codes = [[0; 16]; 16];
     for i in 0..16 {
         let group_scale = scale * f32::from(scales[i]);
-        codes[i] = match recode(&x[i], group_scale, 0.0, -half, half - 1) {
-            Some(codes) => codes,
-            None => found.of_group(i),
+        codes[i] = if group_scale == 0.0 {
+            found.of_group(i)
+        } else {
+            codes::divided(s, &x[i], group_scale, 0.0, -half, half - 1)
         };
     }
     codes

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod codebook;
+mod codes;
 mod compiled;
 mod dot;
 mod elements;

@@ -16,7 +16,7 @@ use super::packing::{pack_crumbs, unpack_crumbs};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -84,18 +84,20 @@ impl AffineFormat<16, 16> for Q2K {
     const K: KAffine = K;
 
     #[inline(always)]
-    fn block<C: FoundCodes<16>>(
+    fn block<S: Sixteen, C: FoundCodes<16>>(
+        s: S,
         x: &[[f32; 16]; 16],
         groups: Groups<16, 16, C>,
         headers: [Header<16>; 2],
     ) -> Block {
-        Block::new(x, groups, headers)
+        Block::new(s, x, groups, headers)
     }
 }
 
 impl Block {
     #[inline(always)]
-    fn new<C: FoundCodes<16>>(
+    fn new<S: Sixteen, C: FoundCodes<16>>(
+        s: S,
         x: &[[f32; 16]; 16],
         groups: Groups<16, 16, C>,
         headers: [Header<16>; 2],
@@ -103,7 +105,7 @@ impl Block {
         let [scale, min] = headers;
         let scales = std::array::from_fn(|i| scale.multiples[i] | (min.multiples[i] << 4));
         let units = [scale.unit, min.unit];
-        let codes = groups.recoded(x, units, &unpack_scales(&scales), TOP);
+        let codes = groups.recoded(s, x, units, &unpack_scales(&scales), TOP);
         Self {
             scales,
             codes: pack_crumbs(&cast(codes)),
@@ -120,7 +122,7 @@ fn unpack_scales(scales: &[u8; 16]) -> ([u8; 16], [u8; 16]) {
 
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
     let (groups, headers) = fit_ref::<16, 16>(&K, cast_ref(x), importance.map(cast_ref));
-    Block::new(cast_ref(x), groups, headers)
+    Block::new(Portable, cast_ref(x), groups, headers)
 }
 
 #[inline(always)]

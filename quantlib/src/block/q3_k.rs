@@ -19,7 +19,7 @@ use super::search::{FoundCodes, fit_symmetric, fit_symmetric_by_moves};
 use super::weights::{sum_squares, weigh_important};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, MAX_LANES, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, MAX_LANES, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 use std::array;
 
@@ -87,7 +87,7 @@ fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, x: &[[L::F; 16]; 16], out: 
     for (lane, block) in out.iter_mut().enumerate() {
         let x = cast_ref(tile.x[lane]);
         let codes = MovesAgain { x, half: HALF };
-        *block = Block::of_fits(x, fits.lane(lane), codes);
+        *block = Block::of_fits(l.row(), x, fits.lane(lane), codes);
     }
 }
 
@@ -126,21 +126,22 @@ fn encode_weighted_tile<L: Lanes>(
             inverses,
             half: HALF,
         };
-        *block = Block::new(x, codes, F16::from_f32(scale), &multiples);
+        *block = Block::new(l.row(), x, codes, F16::from_f32(scale), &multiples);
     }
 }
 
 impl Block {
     /// `multiples` count from 0, which stands for -32.
     #[inline(always)]
-    fn new(
+    fn new<S: Sixteen>(
+        s: S,
         x: &[[f32; 16]; 16],
         codes: impl FoundCodes<16>,
         scale: F16,
         multiples: &[u8; 16],
     ) -> Self {
         let signed = map(multiples, signed_scale);
-        let codes = cast(recoded(x, codes, scale, &signed, HALF));
+        let codes = cast(recoded(s, x, codes, scale, &signed, HALF));
         Self {
             high: pack_bits(&codes, 2),
             low: pack_crumbs(&codes),
@@ -151,17 +152,22 @@ impl Block {
 
     /// Without importance: the farthest of the scales that the searches found gets multiple -32.
     #[inline(always)]
-    fn of_fits(x: &[[f32; 16]; 16], fits: [f32; 16], codes: impl FoundCodes<16>) -> Self {
+    fn of_fits<S: Sixteen>(
+        s: S,
+        x: &[[f32; 16]; 16],
+        fits: [f32; 16],
+        codes: impl FoundCodes<16>,
+    ) -> Self {
         let farthest = extreme(&fits);
         if farthest == 0.0 {
-            return Self::new(x, codes, F16::from_f32(0.0), &[0; 16]);
+            return Self::new(s, x, codes, F16::from_f32(0.0), &[0; 16]);
         }
         let inverse = -HALF_SCALE as f32 / farthest;
         let multiples = map(&fits, |scale| {
             let multiple = i32::from(nearest_int(inverse * scale) as i8);
             (multiple.clamp(-HALF_SCALE, HALF_SCALE - 1) + HALF_SCALE) as u8
         });
-        Self::new(x, codes, F16::from_f32(1.0 / inverse), &multiples)
+        Self::new(s, x, codes, F16::from_f32(1.0 / inverse), &multiples)
     }
 }
 
@@ -173,7 +179,7 @@ fn signed_scale(multiple: u8) -> i8 {
 fn encode_ref(x: &[f32; 256]) -> Block {
     let x = cast_ref(x);
     let (fits, codes) = fit_groups(x, |_, x| fit_symmetric_by_moves(x, HALF));
-    Block::of_fits(x, fits, codes)
+    Block::of_fits(Portable, x, fits, codes)
 }
 
 fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
@@ -183,7 +189,8 @@ fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
     let sums = weights.map(|group| group.iter().fold(0.0, |sum, w| sum + w));
     let (fits, codes) = fit_groups(x, |i, x| fit_symmetric(x, &weights[i], HALF));
     let header = fit_symmetric(&fits, &sums, HALF_SCALE);
-    Block::new(x, codes, F16::from_f32(header.scale), &header.codes)
+    let scale = F16::from_f32(header.scale);
+    Block::new(Portable, x, codes, scale, &header.codes)
 }
 
 #[inline(always)]

@@ -17,7 +17,7 @@ use super::packing::{pack_nibbles, pack_scales_and_mins, unpack_nibbles, unpack_
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -85,18 +85,20 @@ impl AffineFormat<8, 32> for Q4K {
     const K: KAffine = K;
 
     #[inline(always)]
-    fn block<C: FoundCodes<32>>(
+    fn block<S: Sixteen, C: FoundCodes<32>>(
+        s: S,
         x: &[[f32; 32]; 8],
         groups: Groups<8, 32, C>,
         headers: [Header<8>; 2],
     ) -> Block {
-        Block::new(x, groups, headers)
+        Block::new(s, x, groups, headers)
     }
 }
 
 impl Block {
     #[inline(always)]
-    fn new<C: FoundCodes<32>>(
+    fn new<S: Sixteen, C: FoundCodes<32>>(
+        s: S,
         x: &[[f32; 32]; 8],
         groups: Groups<8, 32, C>,
         headers: [Header<8>; 2],
@@ -104,6 +106,7 @@ impl Block {
         let [scale, min] = headers;
         let scales = pack_scales_and_mins(&scale.multiples, &min.multiples);
         let codes = groups.recoded(
+            s,
             x,
             [scale.unit, min.unit],
             &unpack_scales_and_mins(&scales),
@@ -120,7 +123,7 @@ impl Block {
 
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
     let (groups, headers) = fit_ref::<8, 32>(&K, cast_ref(x), importance.map(cast_ref));
-    Block::new(cast_ref(x), groups, headers)
+    Block::new(Portable, cast_ref(x), groups, headers)
 }
 
 #[inline(always)]

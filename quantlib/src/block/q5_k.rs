@@ -21,7 +21,7 @@ use super::packing::{
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -90,18 +90,20 @@ impl AffineFormat<8, 32> for Q5K {
     const K: KAffine = K;
 
     #[inline(always)]
-    fn block<C: FoundCodes<32>>(
+    fn block<S: Sixteen, C: FoundCodes<32>>(
+        s: S,
         x: &[[f32; 32]; 8],
         groups: Groups<8, 32, C>,
         headers: [Header<8>; 2],
     ) -> Block {
-        Block::new(x, groups, headers)
+        Block::new(s, x, groups, headers)
     }
 }
 
 impl Block {
     #[inline(always)]
-    fn new<C: FoundCodes<32>>(
+    fn new<S: Sixteen, C: FoundCodes<32>>(
+        s: S,
         x: &[[f32; 32]; 8],
         groups: Groups<8, 32, C>,
         headers: [Header<8>; 2],
@@ -113,7 +115,7 @@ impl Block {
         });
         let scales = pack_scales_and_mins(&scale.multiples, &min.multiples);
         let units = [scale.unit, min.unit];
-        let codes = cast(groups.recoded(x, units, &unpack_scales_and_mins(&scales), TOP));
+        let codes = cast(groups.recoded(s, x, units, &unpack_scales_and_mins(&scales), TOP));
         Self {
             scale: scale.unit,
             min: min.unit,
@@ -126,7 +128,7 @@ impl Block {
 
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
     let (groups, headers) = fit_ref::<8, 32>(&K, cast_ref(x), importance.map(cast_ref));
-    Block::new(cast_ref(x), groups, headers)
+    Block::new(Portable, cast_ref(x), groups, headers)
 }
 
 #[inline(always)]

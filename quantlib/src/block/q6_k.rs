@@ -17,7 +17,7 @@ use super::packing::{pack_crumbs, pack_nibbles, unpack_crumbs, unpack_nibbles};
 use super::search::{FoundCodes, ZERO_GROUP, fit_symmetric};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The code of zero.
@@ -86,7 +86,7 @@ impl LaneFormat<256> for Q6K {
                 inverses,
                 half: HALF,
             };
-            *block = Block::new(x, scales.lane(lane), codes);
+            *block = Block::new(l.row(), x, scales.lane(lane), codes);
         }
     }
 }
@@ -98,13 +98,18 @@ fn encode_ref(x: &[f32; 256]) -> Block {
 fn encode_weighted_ref(x: &[f32; 256], weights: &[f32; 256]) -> Block {
     let (x, weights): (_, &[[f32; 16]; 16]) = (cast_ref(x), cast_ref(weights));
     let (fits, codes) = fit_groups(x, |i, x| fit_symmetric(x, &weights[i], HALF));
-    Block::new(x, fits, codes)
+    Block::new(Portable, x, fits, codes)
 }
 
 impl Block {
     /// `fits` are the scales that the searches found.
     #[inline(always)]
-    fn new(x: &[[f32; 16]; 16], fits: [f32; 16], codes: impl FoundCodes<16>) -> Self {
+    fn new<S: Sixteen>(
+        s: S,
+        x: &[[f32; 16]; 16],
+        fits: [f32; 16],
+        codes: impl FoundCodes<16>,
+    ) -> Self {
         let farthest = extreme(&fits);
         if farthest.abs() < ZERO_GROUP {
             return Self::zeroed();
@@ -112,7 +117,7 @@ impl Block {
         let inverse = -128.0 / farthest;
         let scale = F16::from_f32(1.0 / inverse);
         let scales = map(&fits, |scale| nearest_int(inverse * scale).min(127) as i8);
-        let codes: [u8; 256] = cast(recoded(x, codes, scale, &scales, HALF));
+        let codes: [u8; 256] = cast(recoded(s, x, codes, scale, &scales, HALF));
         Self {
             low: pack_nibbles(&codes, 128),
             high: pack_crumbs(&map(&codes, |code: u8| code >> 4)),

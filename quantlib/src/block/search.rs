@@ -309,7 +309,6 @@ fn best_positive_scale<const N: usize>(
 
 /// The codes that a search found, group by group.
 pub(super) trait FoundCodes<const LEN: usize> {
-    /// Implementations must be `#[inline(always)]`.
     fn of_group(&self, group: usize) -> [u8; LEN];
 }
 
@@ -318,26 +317,4 @@ impl<const GROUPS: usize, const LEN: usize> FoundCodes<LEN> for [[u8; LEN]; GROU
     fn of_group(&self, group: usize) -> [u8; LEN] {
         self[group]
     }
-}
-
-/// Encodes a group anew with the scale and minimum that the file really holds:
-/// `(x + min) / scale` kept in `low..=high`, and moved up to start at 0.
-///
-/// `None` if the scale is zero: then the codes of the search stay, as in the reference.
-#[inline(always)]
-pub(super) fn recode<const N: usize>(
-    x: &[f32; N],
-    scale: f32,
-    min: f32,
-    low: i32,
-    high: i32,
-) -> Option<[u8; N]> {
-    if scale == 0.0 {
-        return None;
-    }
-    let mut codes = [0; N];
-    for (code, &x) in codes.iter_mut().zip(x) {
-        *code = (nearest_int((x + min) / scale).clamp(low, high) - low) as u8;
-    }
-    Some(codes)
 }

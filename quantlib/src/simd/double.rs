@@ -40,6 +40,8 @@ impl<L: Lanes> Lanes for Double<L> {
         fn neg(a: F) -> F;
         fn max(a: F, b: F) -> F;
         fn min(a: F, b: F) -> F;
+        fn max_positive(a: F, b: F) -> F;
+        fn min_positive(a: F, b: F) -> F;
         fn lt(a: F, b: F) -> M;
         fn le(a: F, b: F) -> M;
         fn eq(a: F, b: F) -> M;

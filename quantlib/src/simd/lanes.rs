@@ -41,6 +41,17 @@ pub(crate) trait Lanes: Copy {
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// `if a < b { a } else { b }`.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// [`max`](Self::max) for positive numbers: their bit patterns are ordered alike, so that units for
+    /// integers can do it where they are idle.
+    #[inline(always)]
+    fn max_positive(self, a: Self::F, b: Self::F) -> Self::F {
+        self.max(a, b)
+    }
+    /// [`min`](Self::min) for positive numbers.
+    #[inline(always)]
+    fn min_positive(self, a: Self::F, b: Self::F) -> Self::F {
+        self.min(a, b)
+    }
     /// `a < b`, false for NaNs, as are the other comparisons.
     fn lt(self, a: Self::F, b: Self::F) -> Self::M;
     fn le(self, a: Self::F, b: Self::F) -> Self::M;

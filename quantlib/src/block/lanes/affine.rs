@@ -1,6 +1,7 @@
 //! The search for a scale and a minimum, in lanes.
 
-use super::number::{is_safe, round_clamped};
+use super::number::{STEP, is_safe};
+use super::rounding::{Clamped, ClampedBelow, Exact, Rounding};
 use crate::block::search::{Deviation, Grid};
 use crate::simd::Lanes;
 
@@ -103,17 +104,24 @@ impl<L: Lanes, const LEN: usize> Group<'_, L, LEN> {
     #[inline(always)]
     fn round(&self, l: L, inverse: L::F, min: L::F, codes: &mut [L::F; LEN]) -> Sums<L> {
         // What is right for the smallest and the largest element is right for all between.
-        let low = is_safe(l, l.mul(inverse, l.sub(self.smallest, min)));
-        let high = is_safe(l, l.mul(inverse, l.sub(self.largest, min)));
-        if l.all(l.or(self.flat, l.and(low, high))) {
-            self.round_with::<false>(l, inverse, min, codes)
+        let low = l.mul(inverse, l.sub(self.smallest, min));
+        let high = l.mul(inverse, l.sub(self.largest, min));
+        let safe = l.and(is_safe(l, low), is_safe(l, high));
+        let below_top = l.splat(self.top as f32 + 0.25);
+        if l.all(l.or(
+            self.flat,
+            l.and(l.le(low, below_top), l.and(l.le(high, below_top), safe)),
+        )) {
+            self.round_with::<ClampedBelow>(l, inverse, min, codes)
+        } else if l.all(l.or(self.flat, safe)) {
+            self.round_with::<Clamped>(l, inverse, min, codes)
         } else {
-            self.round_with::<true>(l, inverse, min, codes)
+            self.round_with::<Exact>(l, inverse, min, codes)
         }
     }
 
     #[inline(always)]
-    fn round_with<const EXACT: bool>(
+    fn round_with<R: Rounding>(
         &self,
         l: L,
         inverse: L::F,
@@ -126,15 +134,17 @@ impl<L: Lanes, const LEN: usize> Group<'_, L, LEN> {
             l2: zero,
             xl: zero,
         };
-        for i in 0..LEN {
-            let x = self.x[i];
-            let exact = l.mul(inverse, l.sub(x, min));
-            let code = round_clamped::<L, EXACT>(l, exact, 0, self.top);
-            codes[i] = code;
-            let weighted = l.mul(self.weights[i], code);
-            sums.l = l.add(sums.l, weighted);
-            sums.l2 = l.add(sums.l2, l.mul(weighted, code));
-            sums.xl = l.add(sums.xl, l.mul(weighted, x));
+        for first in (0..LEN).step_by(STEP) {
+            for i in first..first + STEP {
+                let x = self.x[i];
+                let exact = l.mul(inverse, l.sub(x, min));
+                let code = R::code(l, exact, 0, self.top);
+                codes[i] = code;
+                let weighted = l.mul(self.weights[i], code);
+                sums.l = l.add(sums.l, weighted);
+                sums.l2 = l.add(sums.l2, l.mul(weighted, code));
+                sums.xl = l.add(sums.xl, l.mul(weighted, x));
+            }
         }
         sums
     }
@@ -165,13 +175,15 @@ impl<L: Lanes, const LEN: usize> Group<'_, L, LEN> {
     #[inline(always)]
     fn error(&self, l: L, scale: L::F, min: L::F, codes: &[L::F; LEN]) -> L::F {
         let mut error = l.splat(0.0);
-        for i in 0..LEN {
-            let difference = l.sub(l.add(l.mul(scale, codes[i]), min), self.x[i]);
-            let deviation = match self.deviation {
-                Deviation::Absolute => l.abs(difference),
-                Deviation::Squared => l.mul(difference, difference),
-            };
-            error = l.add(error, l.mul(self.weights[i], deviation));
+        for first in (0..LEN).step_by(STEP) {
+            for i in first..first + STEP {
+                let difference = l.sub(l.add(l.mul(scale, codes[i]), min), self.x[i]);
+                let deviation = match self.deviation {
+                    Deviation::Absolute => l.abs(difference),
+                    Deviation::Squared => l.mul(difference, difference),
+                };
+                error = l.add(error, l.mul(self.weights[i], deviation));
+            }
         }
         error
     }

@@ -11,7 +11,7 @@ use crate::block::k_affine::{Groups, Header, KAffine};
 use crate::block::number::map;
 use crate::block::search::{Deviation, FoundCodes, Grid};
 use crate::numeric::F16;
-use crate::simd::{Lanes, MAX_LANES};
+use crate::simd::{Lanes, MAX_LANES, Sixteen};
 use bytemuck::cast_ref;
 
 /// A format of 256 elements in `GROUPS` groups of `LEN`, each with a scale and a minimum.
@@ -21,7 +21,8 @@ pub(in crate::block) trait AffineFormat<const GROUPS: usize, const LEN: usize>:
     const K: KAffine;
 
     /// The finished block. Implementations must be `#[inline(always)]`.
-    fn block<C: FoundCodes<LEN>>(
+    fn block<S: Sixteen, C: FoundCodes<LEN>>(
+        s: S,
         x: &[[f32; LEN]; GROUPS],
         groups: Groups<GROUPS, LEN, C>,
         headers: [Header<GROUPS>; 2],
@@ -59,7 +60,7 @@ pub(in crate::block) fn encode_affine_tile<F, L, const GROUPS: usize, const LEN:
                 let x = cast_ref(tile.x[lane]);
                 let groups = fits.lane(lane, x, F::K.top);
                 let headers = groups.headers(F::K.top_scale, F::K.limit);
-                *block = F::block(x, groups, headers);
+                *block = F::block(l.row(), x, groups, headers);
             }
         }
         Some(importance) => {
@@ -70,7 +71,7 @@ pub(in crate::block) fn encode_affine_tile<F, L, const GROUPS: usize, const LEN:
             for (lane, block) in out.iter_mut().enumerate() {
                 let x = cast_ref(tile.x[lane]);
                 let groups = fits.lane(lane, x, F::K.top);
-                *block = F::block(x, groups, [scales.lane(lane), mins.lane(lane)]);
+                *block = F::block(l.row(), x, groups, [scales.lane(lane), mins.lane(lane)]);
             }
         }
     }
@@ -243,7 +244,8 @@ pub(in crate::block) struct CodesAgain<'a, const GROUPS: usize, const LEN: usize
 }
 
 impl<const GROUPS: usize, const LEN: usize> FoundCodes<LEN> for CodesAgain<'_, GROUPS, LEN> {
-    #[inline(always)]
+    #[cold]
+    #[inline(never)]
     fn of_group(&self, group: usize) -> [u8; LEN] {
         let (inverse, origin) = (self.inverses[group], self.origins[group]);
         affine_codes(&self.x[group], inverse, origin, self.top)

@@ -42,7 +42,8 @@ pub(in crate::block) struct CodesAgain<'a> {
 }
 
 impl FoundCodes<16> for CodesAgain<'_> {
-    #[inline(always)]
+    #[cold]
+    #[inline(never)]
     fn of_group(&self, group: usize) -> [u8; 16] {
         symmetric_codes(&self.x[group], self.inverses[group], self.half)
     }
@@ -55,7 +56,8 @@ pub(in crate::block) struct MovesAgain<'a> {
 }
 
 impl FoundCodes<16> for MovesAgain<'_> {
-    #[inline(always)]
+    #[cold]
+    #[inline(never)]
     fn of_group(&self, group: usize) -> [u8; 16] {
         search::fit_symmetric_by_moves(&self.x[group], self.half).codes
     }

@@ -14,6 +14,7 @@ mod k_symmetric;
 mod nonlinear;
 mod number;
 mod per_lane;
+mod rounding;
 mod symmetric;
 mod thirty_two;
 

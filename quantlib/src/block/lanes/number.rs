@@ -3,41 +3,20 @@
 use crate::simd::Lanes;
 
 /// 1.5 · 2^23: what is added to it is rounded to an integer.
-const MAGIC: f32 = 12_582_912.0;
+pub(super) const MAGIC: f32 = 12_582_912.0;
 
-/// Magnitudes up to here are rounded right, so that [`round_clamped`] need not be exact.
+/// Magnitudes up to here are rounded right, also without [`Exact`](super::rounding::Exact) rounding.
 const SAFE: f32 = 4_194_303.0;
+
+/// Elements at a time in the innermost loops of the searches: the compiler does not unroll those, and
+/// counting would take a tenth of the time.
+pub(super) const STEP: usize = 4;
 
 /// The nearest integer, as the scalar `nearest_int` gives it, also beyond its range.
 #[inline(always)]
 pub(super) fn nearest_int<L: Lanes>(l: L, x: L::F) -> L::I {
     let low = l.and_i(l.bits(l.add(x, l.splat(MAGIC))), l.splat_i(0x007f_ffff));
     l.sub_i(low, l.splat_i(0x0040_0000))
-}
-
-/// The nearest integer, kept in `low..=high`, as a float. If not `EXACT`, only for magnitudes that
-/// [`is_safe`] holds for, and faster.
-#[inline(always)]
-pub(super) fn round_clamped<L: Lanes, const EXACT: bool>(
-    l: L,
-    x: L::F,
-    low: i32,
-    high: i32,
-) -> L::F {
-    if EXACT {
-        l.to_float(clamp(l, nearest_int(l, x), low, high))
-    } else {
-        // Next to MAGIC floats are as far apart as integers, and so are their bit patterns.
-        let base = MAGIC.to_bits() as i32;
-        let shifted = l.bits(l.add(x, l.splat(MAGIC)));
-        let clamped = clamp(l, shifted, base + low, base + high);
-        l.sub(l.with_bits(clamped), l.splat(MAGIC))
-    }
-}
-
-#[inline(always)]
-fn clamp<L: Lanes>(l: L, x: L::I, low: i32, high: i32) -> L::I {
-    l.min_i(l.max_i(x, l.splat_i(low)), l.splat_i(high))
 }
 
 /// Whether `nearest_int` does not wrap around; false for NaNs.

@@ -1,6 +1,7 @@
 //! The searches for a scale without a minimum, in lanes.
 
-use super::number::{extreme, nearest_int, round_clamped};
+use super::number::{STEP, extreme, nearest_int};
+use super::rounding::{Clamped, ClampedAbove, Exact, Free, Rounding};
 use crate::block::search::ZERO_GROUP;
 use crate::simd::Lanes;
 
@@ -30,8 +31,25 @@ pub(in crate::block) fn symmetric_codes<const LEN: usize>(
     codes
 }
 
-/// The scalar `fit_symmetric` in every lane. Must be `EXACT` unless all `x` are finite: an inverse
-/// scale takes the farthest element to `half` + 1 at most, where rounding never wraps around.
+/// One group in each lane.
+struct Group<'a, L: Lanes, const LEN: usize> {
+    x: &'a [L::F; LEN],
+    weights: &'a [L::F; LEN],
+    /// Weight · x.
+    weighted: &'a [L::F; LEN],
+    farthest: L::F,
+    half: i32,
+}
+
+/// The best scale so far.
+struct Best<L: Lanes> {
+    inverse: L::F,
+    scale: L::F,
+    /// By how much it lowers the error.
+    gain: L::F,
+}
+
+/// The scalar `fit_symmetric` in every lane. Must be `EXACT` unless all `x` are finite.
 #[inline(always)]
 pub(in crate::block) fn fit_symmetric<L: Lanes, const LEN: usize, const EXACT: bool>(
     l: L,
@@ -39,55 +57,86 @@ pub(in crate::block) fn fit_symmetric<L: Lanes, const LEN: usize, const EXACT: b
     weights: &[L::F; LEN],
     half: i32,
 ) -> SymmetricFit<L> {
-    let zero = l.splat(0.0);
     let farthest = extreme(l, x);
     let none = l.lt(l.abs(farthest), l.splat(ZERO_GROUP));
-    // Any number that lets nothing overflow: the results of these lanes are thrown away.
-    let farthest = l.select(none, l.splat(1.0), farthest);
     let mut weighted = *x;
     for i in 0..LEN {
         weighted[i] = l.mul(weights[i], x[i]);
     }
-    let mut best_inverse = l.div(l.splat(-half as f32), farthest);
-    let (lx, l2) = sums::<L, LEN, EXACT>(l, x, weights, &weighted, half, best_inverse);
-    let mut scale = l.select(l.eq(l2, zero), zero, l.div(lx, l2));
-    let mut best = l.mul(scale, lx);
-    for i in -9..=9 {
-        if i == 0 {
-            continue;
-        }
-        let inverse = l.div(l.splat(-(half as f32 + 0.1 * i as f32)), farthest);
-        let (lx, l2) = sums::<L, LEN, EXACT>(l, x, weights, &weighted, half, inverse);
-        let higher = l.lt(l.mul(best, l2), l.mul(lx, lx));
-        let better = l.and(l.lt(zero, l2), higher);
-        let new_scale = l.div(lx, l2);
-        best_inverse = l.select(better, inverse, best_inverse);
-        scale = l.select(better, new_scale, scale);
-        best = l.select(better, l.mul(new_scale, lx), best);
-    }
+    let group = Group {
+        x,
+        weights,
+        weighted: &weighted,
+        // Any number that lets nothing overflow: the results of these lanes are thrown away.
+        farthest: l.select(none, l.splat(1.0), farthest),
+        half,
+    };
+    let best = if EXACT {
+        let mut best = group.first_scale::<Exact>(l);
+        group.try_scales::<Exact>(l, -9, 9, &mut best);
+        best
+    } else {
+        // The farthest element comes to -(half + i / 10), or what little rounding makes of that.
+        let mut best = group.first_scale::<ClampedAbove>(l);
+        group.try_scales::<Free>(l, -9, -6, &mut best);
+        group.try_scales::<ClampedAbove>(l, -5, 4, &mut best);
+        group.try_scales::<Clamped>(l, 5, 9, &mut best);
+        best
+    };
     SymmetricFit {
-        scale: l.select(none, zero, scale),
-        inverse: l.select(none, l.splat(f32::NAN), best_inverse),
+        scale: l.select(none, l.splat(0.0), best.scale),
+        inverse: l.select(none, l.splat(f32::NAN), best.inverse),
     }
 }
 
-/// The sums of weight · code · x and of weight · code².
-#[inline(always)]
-fn sums<L: Lanes, const LEN: usize, const EXACT: bool>(
-    l: L,
-    x: &[L::F; LEN],
-    weights: &[L::F; LEN],
-    weighted: &[L::F; LEN],
-    half: i32,
-    inverse: L::F,
-) -> (L::F, L::F) {
-    let [mut lx, mut l2] = [l.splat(0.0); 2];
-    for i in 0..LEN {
-        let code = round_clamped::<L, EXACT>(l, l.mul(inverse, x[i]), -half, half - 1);
-        lx = l.add(lx, l.mul(weighted[i], code));
-        l2 = l.add(l2, l.mul(l.mul(weights[i], code), code));
+impl<L: Lanes, const LEN: usize> Group<'_, L, LEN> {
+    /// The scale that maps the farthest element to -`half`.
+    #[inline(always)]
+    fn first_scale<R: Rounding>(&self, l: L) -> Best<L> {
+        let zero = l.splat(0.0);
+        let inverse = l.div(l.splat(-self.half as f32), self.farthest);
+        let (lx, l2) = self.sums::<R>(l, inverse);
+        let scale = l.select(l.eq(l2, zero), zero, l.div(lx, l2));
+        let gain = l.mul(scale, lx);
+        Best {
+            inverse,
+            scale,
+            gain,
+        }
     }
-    (lx, l2)
+
+    /// The scales that map the farthest element to -`half` - i / 10, for `first..=last` but 0.
+    #[inline(always)]
+    fn try_scales<R: Rounding>(&self, l: L, first: i32, last: i32, best: &mut Best<L>) {
+        for i in first..=last {
+            if i == 0 {
+                continue;
+            }
+            let numerator = -(self.half as f32 + 0.1 * i as f32);
+            let inverse = l.div(l.splat(numerator), self.farthest);
+            let (lx, l2) = self.sums::<R>(l, inverse);
+            let higher = l.lt(l.mul(best.gain, l2), l.mul(lx, lx));
+            let better = l.and(l.lt(l.splat(0.0), l2), higher);
+            let scale = l.div(lx, l2);
+            best.inverse = l.select(better, inverse, best.inverse);
+            best.scale = l.select(better, scale, best.scale);
+            best.gain = l.select(better, l.mul(scale, lx), best.gain);
+        }
+    }
+
+    /// The sums of weight · code · x and of weight · code².
+    #[inline(always)]
+    fn sums<R: Rounding>(&self, l: L, inverse: L::F) -> (L::F, L::F) {
+        let [mut lx, mut l2] = [l.splat(0.0); 2];
+        for first in (0..LEN).step_by(STEP) {
+            for i in first..first + STEP {
+                let code = R::code(l, l.mul(inverse, self.x[i]), -self.half, self.half - 1);
+                lx = l.add(lx, l.mul(self.weighted[i], code));
+                l2 = l.add(l2, l.mul(l.mul(self.weights[i], code), code));
+            }
+        }
+        (lx, l2)
+    }
 }
 
 /// The scale that the scalar `fit_symmetric_by_moves` finds, in every lane. All `x` must be finite.
@@ -107,7 +156,7 @@ pub(super) fn fit_symmetric_by_moves<L: Lanes, const LEN: usize>(
     for i in 0..LEN {
         weights[i] = l.mul(x[i], x[i]);
         weighted[i] = l.mul(weights[i], x[i]);
-        let code = round_clamped::<L, false>(l, l.mul(inverse, x[i]), -half, half - 1);
+        let code = Clamped::code(l, l.mul(inverse, x[i]), -half, half - 1);
         codes[i] = code;
         sum_lx = l.add(sum_lx, l.mul(weighted[i], code));
         sum_l2 = l.add(sum_l2, l.mul(l.mul(weights[i], code), code));

@@ -55,6 +55,8 @@ impl Lanes for Avx2 {
         fn neg(a: __m256) -> __m256, _mm256_xor_ps(_mm256_set1_ps(-0.0), a);
         fn max(a: __m256, b: __m256) -> __m256, _mm256_max_ps(a, b);
         fn min(a: __m256, b: __m256) -> __m256, _mm256_min_ps(a, b);
+        fn max_positive(a: __m256, b: __m256) -> __m256, _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+        fn min_positive(a: __m256, b: __m256) -> __m256, _mm256_castsi256_ps(_mm256_min_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
         fn lt(a: __m256, b: __m256) -> __m256, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
         fn le(a: __m256, b: __m256) -> __m256, _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
         fn eq(a: __m256, b: __m256) -> __m256, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b);
