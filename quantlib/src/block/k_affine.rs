@@ -6,7 +6,7 @@ use super::number::{map, nearest_int};
 use super::search::{AffineFit, Deviation, Fit, FoundCodes, Grid, fit_affine, fit_positive};
 use super::weights::{sum_squares, weigh_important};
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Narrow, Sixteen};
 
 /// What distinguishes these formats.
 pub(super) struct KAffine {
@@ -100,7 +100,7 @@ impl<const GROUPS: usize, const LEN: usize, C: FoundCodes<LEN>> Groups<GROUPS, L
     /// The codes of all groups, anew for the scales and minima as the header has them; where a scale
     /// is zero, the codes of the search stay, as in the reference.
     #[inline(always)]
-    pub(super) fn recoded<S: Sixteen>(
+    pub(super) fn recoded<S: Narrow>(
         self,
         s: S,
         x: &[[f32; LEN]; GROUPS],

@@ -4,7 +4,7 @@ use super::codes;
 use super::elements::{centre, scale_signed};
 use super::search::{Fit, FoundCodes};
 use crate::numeric::F16;
-use crate::simd::Sixteen;
+use crate::simd::{Narrow, Sixteen};
 
 /// The scales and codes of all groups, as `fit` finds them from the index and elements of each.
 #[inline(always)]
@@ -24,7 +24,7 @@ pub(super) fn fit_groups(
 /// The codes of all groups, anew for the scales as the header has them; where those are zero, the
 /// codes of the search stay, as in the reference.
 #[inline(always)]
-pub(super) fn recoded<S: Sixteen>(
+pub(super) fn recoded<S: Narrow>(
     s: S,
     x: &[[f32; 16]; 16],
     found: impl FoundCodes<16>,

@@ -2,6 +2,8 @@
 //!
 //! The bytes of a format are those of strict single-precision arithmetic, so every rounding counts.
 
+pub(super) use crate::simd::truncate;
+
 /// The nearest integer, ties to even, for `|x| < 2^22`.
 ///
 /// Adding 1.5 · 2^23 leaves no bits for a fraction, so the sum's low bits are the rounded integer.
@@ -10,22 +12,6 @@
 pub(super) fn nearest_int(x: f32) -> i32 {
     const MAGIC: f32 = 12_582_912.0;
     ((x + MAGIC).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
-}
-
-/// Rounds toward zero as x86 does: whatever no `i32` holds, NaN too, becomes `i32::MIN`.
-///
-/// It matters where the reciprocal of a denormal scale overflows to infinity.
-#[inline(always)]
-pub(super) fn truncate(x: f32) -> i32 {
-    const END: f32 = 2_147_483_648.0;
-    let x = if x > -END { x } else { -END };
-    let x = if x < END { x } else { -END };
-    // SAFETY: x is a number from -2^31 up to but not including 2^31. (The checks of `as` would come
-    // a second time, in every lane.)
-    #[allow(unsafe_code)]
-    unsafe {
-        x.to_int_unchecked()
-    }
 }
 
 /// Rounds to the nearest integer, ties away from zero; see [`truncate`] for what does not fit.

@@ -1,6 +1,10 @@
 //! How codes are laid out in bytes, and 6-bit scales. What packs also has its inverse here.
 
+use super::dot::{two_five_bits, two_nibbles};
 use super::number::fill;
+use super::thirty_two::Codes;
+use crate::dtype::DType;
+use crate::simd::{Narrow, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// Packs 4-bit codes: of each `run` codes the first half goes to low nibbles, the second to high.
@@ -96,6 +100,33 @@ pub(super) fn unpack_bits(bytes: &[u8; 32], bit: u32) -> [u8; 256] {
     codes
 }
 
+/// 32 codes of 4 bits, as [`pack_nibbles`] packs them.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(transparent)]
+pub(super) struct Nibbles([u8; 16]);
+
+impl Codes for Nibbles {
+    const BITS: u32 = 4;
+    const SYMMETRIC: DType = DType::Q4_0;
+    const AFFINE: DType = DType::Q4_1;
+
+    #[inline(always)]
+    fn pack<S: Narrow>(s: S, codes: &[u8; 32]) -> Self {
+        let (low, high) = halves(codes);
+        Self(s.nibbles(low, high))
+    }
+
+    #[inline(always)]
+    fn unpack(&self) -> [u8; 32] {
+        unpack_nibbles(&self.0, 32)
+    }
+
+    #[inline(always)]
+    fn unpack_two<S: SixtyFour>(s: S, [first, second]: [Self; 2]) -> S::B {
+        two_nibbles(s, [&first.0, &second.0])
+    }
+}
+
 /// 32 codes of 5 bits: an integer of the fifth bits, the first lowest, and nibbles as
 /// [`pack_nibbles`] packs them.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -119,36 +150,51 @@ impl FiveBits {
     }
 }
 
-/// Packs 5-bit codes.
-#[inline(always)]
-pub(super) fn pack_five_bits(codes: &[u8; 32]) -> FiveBits {
-    let mut high = 0;
-    for (i, code) in codes.iter().enumerate() {
-        high |= u32::from((code >> 4) & 1) << i;
+impl Codes for FiveBits {
+    const BITS: u32 = 5;
+    const SYMMETRIC: DType = DType::Q5_0;
+    const AFFINE: DType = DType::Q5_1;
+
+    #[inline(always)]
+    fn pack<S: Narrow>(s: S, codes: &[u8; 32]) -> Self {
+        let (low, high) = halves(codes);
+        let bits = [low, high].map(|half| s.bit_of_each(half, 4).to_le_bytes());
+        Self {
+            high: bytemuck::cast(bits),
+            low: s.nibbles(low, high),
+        }
     }
-    FiveBits {
-        high: high.to_le_bytes(),
-        low: pack_nibbles(codes, 32),
+
+    #[inline(always)]
+    fn unpack(&self) -> [u8; 32] {
+        let mut codes = unpack_nibbles(&self.low, 32);
+        for (codes, high) in codes.as_chunks_mut::<8>().0.iter_mut().zip(self.high) {
+            let word = u64::from_le_bytes(*codes) | (spread_bits(high) << 4);
+            *codes = word.to_le_bytes();
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn unpack_two<S: SixtyFour>(s: S, [first, second]: [Self; 2]) -> S::B {
+        two_five_bits(s, [&first, &second])
     }
 }
 
-/// The inverse of [`pack_five_bits`].
+/// The lowest bit of each of eight bytes.
+const LOWEST_BITS: u64 = u64::MAX / 255;
+
 #[inline(always)]
-pub(super) fn unpack_five_bits(packed: &FiveBits) -> [u8; 32] {
-    let mut codes = unpack_nibbles(&packed.low, 32);
-    for (codes, high) in codes.as_chunks_mut::<8>().0.iter_mut().zip(packed.high) {
-        let word = u64::from_le_bytes(*codes) | (spread_bits(high) << 4);
-        *codes = word.to_le_bytes();
-    }
-    codes
+fn halves(codes: &[u8; 32]) -> (&[u8; 16], &[u8; 16]) {
+    let (halves, _) = codes.as_chunks();
+    (&halves[0], &halves[1])
 }
 
 /// Bit `i` of a byte as the lowest bit of byte `i`.
 #[inline(always)]
 fn spread_bits(byte: u8) -> u64 {
-    let each = u64::MAX / 255;
-    let bits = (u64::from(byte) * each) & 0x8040_2010_0804_0201;
-    ((bits + 0x7f * each) >> 7) & each
+    let bits = (u64::from(byte) * LOWEST_BITS) & 0x8040_2010_0804_0201;
+    ((bits + 0x7f * LOWEST_BITS) >> 7) & LOWEST_BITS
 }
 
 /// Packs 8 scales and 8 minima of 6 bits: bytes 0–3 hold scales 0–3 and bytes 4–7 minima 0–3, with
@@ -207,6 +253,7 @@ pub(super) fn unpack_sixteen_scales(bytes: &[u8; 12]) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Portable;
     use std::array;
 
     fn codes<const N: usize>(bits: u32) -> [u8; N] {
@@ -224,7 +271,8 @@ mod tests {
             unpack_bits(&pack_bits(&codes(3), 2), 2),
             codes(3).map(|c| c & 4)
         );
-        assert_eq!(unpack_five_bits(&pack_five_bits(&codes(5))), codes(5));
+        assert_eq!(Nibbles::pack(Portable, &codes(4)).unpack(), codes(4));
+        assert_eq!(FiveBits::pack(Portable, &codes(5)).unpack(), codes(5));
         assert_eq!(
             unpack_sixteen_scales(&pack_sixteen_scales(&codes(6))),
             codes(6)

@@ -16,7 +16,7 @@ use super::packing::{pack_crumbs, unpack_crumbs};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Portable, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -84,7 +84,7 @@ impl AffineFormat<16, 16> for Q2K {
     const K: KAffine = K;
 
     #[inline(always)]
-    fn block<S: Sixteen, C: FoundCodes<16>>(
+    fn block<S: Narrow, C: FoundCodes<16>>(
         s: S,
         x: &[[f32; 16]; 16],
         groups: Groups<16, 16, C>,
@@ -96,7 +96,7 @@ impl AffineFormat<16, 16> for Q2K {
 
 impl Block {
     #[inline(always)]
-    fn new<S: Sixteen, C: FoundCodes<16>>(
+    fn new<S: Narrow, C: FoundCodes<16>>(
         s: S,
         x: &[[f32; 16]; 16],
         groups: Groups<16, 16, C>,

@@ -19,7 +19,7 @@ use super::search::{FoundCodes, fit_symmetric, fit_symmetric_by_moves};
 use super::weights::{sum_squares, weigh_important};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, MAX_LANES, Portable, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, MAX_LANES, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 use std::array;
 
@@ -119,7 +119,7 @@ fn encode_weighted_tile<L: Lanes>(
     for (lane, block) in out.iter_mut().enumerate() {
         let x = cast_ref(tile.x[lane]);
         let [scale, inverse] = header.lane(lane);
-        let multiples = symmetric_codes(&fits.lane(lane), inverse, HALF_SCALE);
+        let multiples = symmetric_codes(l.row(), &fits.lane(lane), inverse, HALF_SCALE);
         let inverses = inverses.lane(lane);
         let codes = CodesAgain {
             x,
@@ -133,7 +133,7 @@ fn encode_weighted_tile<L: Lanes>(
 impl Block {
     /// `multiples` count from 0, which stands for -32.
     #[inline(always)]
-    fn new<S: Sixteen>(
+    fn new<S: Narrow>(
         s: S,
         x: &[[f32; 16]; 16],
         codes: impl FoundCodes<16>,
@@ -152,7 +152,7 @@ impl Block {
 
     /// Without importance: the farthest of the scales that the searches found gets multiple -32.
     #[inline(always)]
-    fn of_fits<S: Sixteen>(
+    fn of_fits<S: Narrow>(
         s: S,
         x: &[[f32; 16]; 16],
         fits: [f32; 16],

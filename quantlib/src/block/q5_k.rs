@@ -21,7 +21,7 @@ use super::packing::{
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Portable, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The largest code.
@@ -90,7 +90,7 @@ impl AffineFormat<8, 32> for Q5K {
     const K: KAffine = K;
 
     #[inline(always)]
-    fn block<S: Sixteen, C: FoundCodes<32>>(
+    fn block<S: Narrow, C: FoundCodes<32>>(
         s: S,
         x: &[[f32; 32]; 8],
         groups: Groups<8, 32, C>,
@@ -102,7 +102,7 @@ impl AffineFormat<8, 32> for Q5K {
 
 impl Block {
     #[inline(always)]
-    fn new<S: Sixteen, C: FoundCodes<32>>(
+    fn new<S: Narrow, C: FoundCodes<32>>(
         s: S,
         x: &[[f32; 32]; 8],
         groups: Groups<8, 32, C>,

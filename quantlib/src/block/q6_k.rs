@@ -17,7 +17,7 @@ use super::packing::{pack_crumbs, pack_nibbles, unpack_crumbs, unpack_nibbles};
 use super::search::{FoundCodes, ZERO_GROUP, fit_symmetric};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Portable, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
 /// The code of zero.
@@ -104,7 +104,7 @@ fn encode_weighted_ref(x: &[f32; 256], weights: &[f32; 256]) -> Block {
 impl Block {
     /// `fits` are the scales that the searches found.
     #[inline(always)]
-    fn new<S: Sixteen>(
+    fn new<S: Narrow>(
         s: S,
         x: &[[f32; 16]; 16],
         fits: [f32; 16],

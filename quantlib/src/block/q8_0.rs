@@ -6,13 +6,19 @@
 //! ```
 
 use super::BlockFormat;
+use super::codes;
 use super::dot::Small;
 use super::elements::scale_signed;
+use super::lanes::{self, LaneFormat, Tile};
 use super::number::{fill, map, max_abs, reciprocal, round};
+use super::thirty_two;
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast_ref};
+
+/// The largest code.
+const TOP: i32 = 127;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -33,17 +39,36 @@ impl BlockFormat for Q8_0 {
         decode(s, block, y);
     }
 
-    #[inline(always)]
     fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
         for (x, block) in rows.as_chunks().0.iter().zip(out) {
             *block = encode_ref(x);
         }
     }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        _importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        thirty_two::encode_with::<Self>(isa, rows, cols, None, out);
+    }
 }
 
-#[inline(always)]
+impl LaneFormat<32> for Q8_0 {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
+        let scales = lanes::magnitude_scales(l, &tile.x, TOP);
+        for (lane, block) in out.iter_mut().enumerate() {
+            block.scale = scales.scales[lane];
+            block.codes = codes::rounded(l.row(), tile.x[lane], scales.inverses[lane]);
+        }
+    }
+}
+
 fn encode_ref(x: &[f32; 32]) -> Block {
-    let scale = max_abs(x) / 127.0;
+    let scale = max_abs(x) / TOP as f32;
     let inverse = reciprocal(scale);
     Block {
         scale: F16::from_f32(scale),

@@ -1,43 +1,306 @@
-//! What Q4_0, Q4_1, Q5_0 and Q5_1 share: the codes of a block of 32 without importance.
+//! What Q4_0, Q5_0, Q4_1 and Q5_1 are: blocks of 32 codes with one scale, and with or without a
+//! minimum. Their files only say how the codes are packed.
 
-use super::number::{extreme, map, range, reciprocal, truncate};
+use super::BlockFormat;
+use super::blocks::{encode_blocks, encode_blocks_in_rows};
+use super::codes;
+use super::dot::{Small, centred_products};
+use super::elements::{centre, scale_and_add, scale_signed};
+use super::lanes::{self, LaneFormat, Tile};
+use super::number::{extreme, fill, map, range, reciprocal, truncate};
+use super::search::{Deviation, Grid, fit_affine, fit_symmetric};
+use super::weights::weigh_important;
+use crate::dtype::DType;
+use crate::numeric::F16;
+use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
+use bytemuck::{Pod, Zeroable};
+use std::marker::PhantomData;
 
-/// A symmetric block: the element farthest from zero gets code 0, which stands for -`half`.
-/// Returns the scale and the codes, in 0..2 `half`.
-#[inline(always)]
-pub(super) fn symmetric_ref(x: &[f32; 32], half: i32) -> (f32, [u8; 32]) {
-    let scale = extreme(x) / -half as f32;
-    (scale, symmetric_codes_at(x, scale, half))
+/// 32 codes, packed. Implementations must be `#[inline(always)]`.
+pub(super) trait Codes: Pod {
+    const BITS: u32;
+    /// The format that has them with a scale only.
+    const SYMMETRIC: DType;
+    /// The format that has them with a scale and a minimum.
+    const AFFINE: DType;
+
+    fn pack<S: Narrow>(s: S, codes: &[u8; 32]) -> Self;
+    fn unpack(&self) -> [u8; 32];
+    /// The codes of two blocks.
+    fn unpack_two<S: SixtyFour>(s: S, blocks: [Self; 2]) -> S::B;
 }
 
-/// The codes of a symmetric block with this scale.
-#[inline(always)]
-fn symmetric_codes_at(x: &[f32; 32], scale: f32, half: i32) -> [u8; 32] {
-    let inverse = reciprocal(scale);
-    let offset = half as f32 + 0.5;
-    map(x, |x| code(x * inverse + offset, 2 * half - 1))
+/// The number of codes below zero, and so the code of zero, in symmetric blocks.
+const fn half<C: Codes>() -> i32 {
+    1 << (C::BITS - 1)
 }
 
-/// An affine block: codes 0 to `top` reach from the smallest element to the largest.
-/// Returns the scale, the minimum and the codes.
-#[inline(always)]
-pub(super) fn affine_ref(x: &[f32; 32], top: i32) -> (f32, f32, [u8; 32]) {
+/// The largest code.
+const fn top<C: Codes>() -> i32 {
+    (1 << C::BITS) - 1
+}
+
+/// The format `scale: f16 | codes`: element = scale · (code - half).
+pub(super) struct Symmetric<C>(PhantomData<C>);
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, packed)]
+pub(super) struct SymmetricBlock<C: Codes> {
+    scale: F16,
+    codes: C,
+}
+
+impl<C: Codes> BlockFormat for Symmetric<C> {
+    const DTYPE: DType = C::SYMMETRIC;
+    type Block = SymmetricBlock<C>;
+    type Elements = [f32; 32];
+
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Self::Block, y: &mut [f32; 32]) {
+        let codes = centre(&{ block.codes }.unpack(), half::<C>() as u8);
+        scale_signed(s, &codes, block.scale.to_f32(), y);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]) {
+        match importance {
+            None => encode_blocks(rows, cols, None, out, |x, _, block| {
+                *block = symmetric_ref(x);
+            }),
+            Some(weights) => {
+                encode_blocks_in_rows(rows, cols, weights, out, |x, w, mean, block| {
+                    *block = weighted_symmetric_ref(x, w, mean);
+                })
+            }
+        }
+    }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Self::Block],
+    ) {
+        encode_with::<Self>(isa, rows, cols, importance, out);
+    }
+}
+
+impl<C: Codes> LaneFormat<32> for Symmetric<C> {
+    const ROW_MEANS: bool = true;
+
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Self::Block]) {
+        match &tile.importance {
+            None => {
+                let scales = lanes::symmetric_scales(l, &tile.x, half::<C>());
+                for (lane, block) in out.iter_mut().enumerate() {
+                    let (scale, inverse) = (scales.scales[lane], scales.inverses[lane]);
+                    let offset = half::<C>() as f32 + 0.5;
+                    let codes = codes::truncated(l.row(), tile.x[lane], 0.0, inverse, offset);
+                    let codes = at_most(&codes, top::<C>());
+                    *block = SymmetricBlock::new(l.row(), scale, &codes);
+                }
+            }
+            Some(importance) => {
+                let fits = lanes::fit_symmetric_blocks(l, tile, importance, half::<C>());
+                for (lane, block) in out.iter_mut().enumerate() {
+                    let [scale, inverse] = fits.lane(lane);
+                    let codes = lanes::symmetric_codes(l.row(), tile.x[lane], inverse, half::<C>());
+                    *block = SymmetricBlock::new(l.row(), F16::from_f32(scale), &codes);
+                }
+            }
+        }
+    }
+}
+
+impl<C: Codes> Small for Symmetric<C> {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Self::Block]) -> S::F {
+        s.halves_to_floats(&fill(|i| blocks[i].scale))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Self::Block], i: usize, x: S::B) -> S::P {
+        let codes = C::unpack_two(s, [blocks[2 * i].codes, blocks[2 * i + 1].codes]);
+        centred_products(s, codes, half::<C>() as u8, x)
+    }
+}
+
+impl<C: Codes> SymmetricBlock<C> {
+    #[inline(always)]
+    fn new<S: Narrow>(s: S, scale: F16, codes: &[u8; 32]) -> Self {
+        Self {
+            scale,
+            codes: C::pack(s, codes),
+        }
+    }
+}
+
+/// The element farthest from zero gets code 0.
+fn symmetric_ref<C: Codes>(x: &[f32; 32]) -> SymmetricBlock<C> {
+    let scale = extreme(x) / -half::<C>() as f32;
+    let (inverse, offset) = (reciprocal(scale), half::<C>() as f32 + 0.5);
+    let codes = map(x, |x| truncate(x * inverse + offset) as u8);
+    let codes = at_most(&codes, top::<C>());
+    SymmetricBlock::new(Portable, F16::from_f32(scale), &codes)
+}
+
+fn weighted_symmetric_ref<C: Codes>(
+    x: &[f32; 32],
+    importance: &[f32; 32],
+    row_mean_square: f32,
+) -> SymmetricBlock<C> {
+    let weights = weigh_important(x, importance, row_mean_square);
+    let fit = fit_symmetric(x, &weights, half::<C>());
+    SymmetricBlock::new(Portable, F16::from_f32(fit.scale), &fit.codes)
+}
+
+/// The format `scale: f16 | min: f16 | codes`: element = scale · code + min.
+pub(super) struct Affine<C>(PhantomData<C>);
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, packed)]
+pub(super) struct AffineBlock<C: Codes> {
+    scale: F16,
+    min: F16,
+    codes: C,
+}
+
+impl<C: Codes> BlockFormat for Affine<C> {
+    const DTYPE: DType = C::AFFINE;
+    type Block = AffineBlock<C>;
+    type Elements = [f32; 32];
+
+    #[inline(always)]
+    fn decode<S: Sixteen>(s: S, block: &Self::Block, y: &mut [f32; 32]) {
+        let codes = { block.codes }.unpack();
+        scale_and_add(s, &codes, block.scale.to_f32(), block.min.to_f32(), y);
+    }
+
+    fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]) {
+        match importance {
+            None => encode_blocks(rows, cols, None, out, |x, _, block| *block = affine_ref(x)),
+            Some(weights) => {
+                encode_blocks_in_rows(rows, cols, weights, out, |x, w, mean, block| {
+                    *block = weighted_affine_ref(x, w, mean);
+                })
+            }
+        }
+    }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Self::Block],
+    ) {
+        encode_with::<Self>(isa, rows, cols, importance, out);
+    }
+}
+
+impl<C: Codes> LaneFormat<32> for Affine<C> {
+    const ROW_MEANS: bool = true;
+
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Self::Block]) {
+        match &tile.importance {
+            None => {
+                let ranges = lanes::affine_scales(l, &tile.x, top::<C>());
+                for (lane, block) in out.iter_mut().enumerate() {
+                    let (min, inverse) = (ranges.mins[lane], ranges.inverses[lane]);
+                    let codes = codes::truncated(l.row(), tile.x[lane], min, inverse, 0.5);
+                    let codes = at_most(&codes, top::<C>());
+                    let header = [ranges.scales[lane], ranges.half_mins[lane]];
+                    *block = AffineBlock::new(l.row(), header, &codes);
+                }
+            }
+            Some(importance) => {
+                let fits = lanes::fit_affine_blocks(l, tile, importance, top::<C>());
+                for (lane, block) in out.iter_mut().enumerate() {
+                    let [scale, min, inverse, origin] = fits.lane(lane);
+                    let x = tile.x[lane];
+                    let codes = codes::multiplied(l.row(), x, inverse, origin, 0, top::<C>());
+                    let header = [scale, min].map(F16::from_f32);
+                    *block = AffineBlock::new(l.row(), header, &codes);
+                }
+            }
+        }
+    }
+}
+
+impl<C: Codes> Small for Affine<C> {
+    #[inline(always)]
+    fn scales<S: SixtyFour>(s: S, blocks: &[Self::Block]) -> S::F {
+        s.halves_to_floats(&fill(|i| blocks[i].scale))
+    }
+
+    #[inline(always)]
+    fn products<S: SixtyFour>(s: S, blocks: &[Self::Block], i: usize, x: S::B) -> S::P {
+        s.dot(
+            C::unpack_two(s, [blocks[2 * i].codes, blocks[2 * i + 1].codes]),
+            x,
+        )
+    }
+
+    #[inline(always)]
+    fn minima<S: SixtyFour>(s: S, blocks: &[Self::Block]) -> Option<S::F> {
+        Some(s.halves_to_floats(&fill(|i| blocks[i].min)))
+    }
+}
+
+impl<C: Codes> AffineBlock<C> {
+    #[inline(always)]
+    fn new<S: Narrow>(s: S, [scale, min]: [F16; 2], codes: &[u8; 32]) -> Self {
+        Self {
+            scale,
+            min,
+            codes: C::pack(s, codes),
+        }
+    }
+}
+
+/// The codes reach from the smallest element to the largest.
+fn affine_ref<C: Codes>(x: &[f32; 32]) -> AffineBlock<C> {
     let (min, max) = range(x);
-    let scale = (max - min) / top as f32;
-    (scale, min, affine_codes_at(x, scale, min, top))
-}
-
-/// The codes of an affine block with this scale and minimum.
-#[inline(always)]
-fn affine_codes_at(x: &[f32; 32], scale: f32, min: f32, top: i32) -> [u8; 32] {
+    let scale = (max - min) / top::<C>() as f32;
     let inverse = reciprocal(scale);
-    map(x, |x| code((x - min) * inverse + 0.5, top))
+    let codes = map(x, |x| truncate((x - min) * inverse + 0.5) as u8);
+    let codes = at_most(&codes, top::<C>());
+    AffineBlock::new(Portable, [scale, min].map(F16::from_f32), &codes)
 }
 
-/// `a` without its fraction, by way of a signed byte, and at most `top`.
+fn weighted_affine_ref<C: Codes>(
+    x: &[f32; 32],
+    importance: &[f32; 32],
+    row_mean_square: f32,
+) -> AffineBlock<C> {
+    let weights = weigh_important(x, importance, row_mean_square);
+    let fit = fit_affine(x, &weights, top::<C>(), Grid::WEIGHTED, Deviation::Squared);
+    let header = [fit.scale, -fit.min].map(F16::from_f32);
+    AffineBlock::new(Portable, header, &fit.codes)
+}
+
+/// Codes as signed bytes, at most `top`.
 ///
-/// Only scales so small that their reciprocal overflows make `a` anything else than 0 to `top` + 1.
+/// Only scales so small that their reciprocal overflows make codes anything else than 0 to `top` + 1.
 #[inline(always)]
-fn code(a: f32, top: i32) -> u8 {
-    i32::from(truncate(a) as i8).min(top) as u8
+fn at_most(codes: &[u8; 32], top: i32) -> [u8; 32] {
+    map(codes, |code| (code as i8).min(top as i8) as u8)
+}
+
+/// In lanes, unless the reference is faster: its one pass without importance is, where transposing is
+/// slow.
+pub(super) fn encode_with<F: LaneFormat<32>>(
+    isa: Isa,
+    rows: &[f32],
+    cols: usize,
+    importance: Option<&[f32]>,
+    out: &mut [F::Block],
+) {
+    if isa == Isa::Portable && importance.is_none() {
+        F::encode(rows, cols, None, out);
+    } else {
+        lanes::encode::<F, 32>(isa, rows, cols, importance, out);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod double;
 mod lanes;
+mod narrow;
 mod portable;
 mod sixteen;
 mod sixty_four;
@@ -14,6 +15,7 @@ mod steps;
 mod x86;
 
 pub(crate) use lanes::{Lanes, MAX_LANES};
+pub(crate) use narrow::{Narrow, truncate};
 pub(crate) use portable::Portable;
 pub(crate) use sixteen::Sixteen;
 pub(crate) use sixty_four::SixtyFour;

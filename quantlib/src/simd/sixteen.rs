@@ -1,5 +1,5 @@
-//! 16 neighbouring elements at a time, for what has no order to keep, as decoding and the last pass of
-//! encoding, or an order of 16 sums.
+//! 16 neighbouring elements at a time, for what has no order to keep, as decoding, or an order of 16
+//! sums.
 
 /// What is done with 16 elements that lie side by side. As with [`Lanes`](super::Lanes), a value
 /// proves that the CPU has the instructions, every operation is one IEEE operation an element, and
@@ -12,7 +12,6 @@ pub(crate) trait Sixteen: Copy {
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
-    fn div(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a` with the sign of element `i` turned where bit `i` of `signs` is set.
     fn negate(self, a: Self::F, signs: u16) -> Self::F;
 
@@ -24,18 +23,7 @@ pub(crate) trait Sixteen: Copy {
     fn look_up(self, table: &[i8; 16], codes: &[u8; 16]) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;
     fn store(self, a: Self::F, to: &mut [f32; 16]);
-
-    /// The nearest integers, ties to even, kept in `low..=high`, less `low`: codes, which must not
-    /// exceed 255. Beyond 2^22 integers are wrong in the way of ggml's `nearest_int`.
-    fn nearest_codes(self, a: Self::F, low: i32, high: i32) -> [u8; 16];
 }
-
-/// 1.5 · 2^23: a float that is added to it is rounded to an integer, found in the sum's lowest bits.
-pub(super) const MAGIC: f32 = 12_582_912.0;
-/// Those bits.
-pub(super) const ROUNDED: i32 = 0x007f_ffff;
-/// What they hold for zero.
-pub(super) const ROUNDED_ZERO: i32 = 0x0040_0000;
 
 impl Sixteen for super::Portable {
     type F = [f32; 16];
@@ -65,14 +53,6 @@ impl Sixteen for super::Portable {
     fn mul(self, mut a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
         for (a, b) in a.iter_mut().zip(b) {
             *a *= b;
-        }
-        a
-    }
-
-    #[inline(always)]
-    fn div(self, mut a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a /= b;
         }
         a
     }
@@ -122,16 +102,6 @@ impl Sixteen for super::Portable {
     fn store(self, a: [f32; 16], to: &mut [f32; 16]) {
         *to = a;
     }
-
-    #[inline(always)]
-    fn nearest_codes(self, a: [f32; 16], low: i32, high: i32) -> [u8; 16] {
-        let mut codes = [0; 16];
-        for (code, a) in codes.iter_mut().zip(a) {
-            let rounded = ((a + MAGIC).to_bits() as i32 & ROUNDED) - ROUNDED_ZERO;
-            *code = (rounded.clamp(low, high) - low) as u8;
-        }
-        codes
-    }
 }
 
 #[cfg(test)]
@@ -158,17 +128,11 @@ mod tests {
                 s.mul(a, b),
                 s.negate(s.mul(a, b), 0b1010_0000_0110_1101),
                 s.look_up(&table, &codes),
-                s.div(s.load(&[1.5; 16]), b),
             ];
             for result in results {
                 let mut stored = [f32::NAN; 16];
                 s.store(result, &mut stored);
                 self.0.push(stored);
-            }
-            let ties = s.mul(s.widen_i8(&signed), s.splat(0.5));
-            let wrapped = s.mul(ties, s.splat(1e6));
-            for (a, low, high) in [(ties, -32, 31), (ties, 0, 255), (wrapped, -4, 3)] {
-                self.0.push(s.nearest_codes(a, low, high).map(f32::from));
             }
         }
     }

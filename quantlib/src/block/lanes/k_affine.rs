@@ -5,13 +5,12 @@ use super::affine::{AffineFit, fit_affine};
 use super::header::fit_positive;
 use super::number::{sum, sum_squares, weigh_important};
 use super::per_lane::PerLane;
-use super::thirty_two::affine_codes;
-use crate::block::BlockFormat;
 use crate::block::k_affine::{Groups, Header, KAffine};
 use crate::block::number::map;
 use crate::block::search::{Deviation, FoundCodes, Grid};
+use crate::block::{BlockFormat, codes};
 use crate::numeric::F16;
-use crate::simd::{Lanes, MAX_LANES, Sixteen};
+use crate::simd::{Lanes, MAX_LANES, Narrow, Portable};
 use bytemuck::cast_ref;
 
 /// A format of 256 elements in `GROUPS` groups of `LEN`, each with a scale and a minimum.
@@ -21,7 +20,7 @@ pub(in crate::block) trait AffineFormat<const GROUPS: usize, const LEN: usize>:
     const K: KAffine;
 
     /// The finished block. Implementations must be `#[inline(always)]`.
-    fn block<S: Sixteen, C: FoundCodes<LEN>>(
+    fn block<S: Narrow, C: FoundCodes<LEN>>(
         s: S,
         x: &[[f32; LEN]; GROUPS],
         groups: Groups<GROUPS, LEN, C>,
@@ -248,6 +247,6 @@ impl<const GROUPS: usize, const LEN: usize> FoundCodes<LEN> for CodesAgain<'_, G
     #[inline(never)]
     fn of_group(&self, group: usize) -> [u8; LEN] {
         let (inverse, origin) = (self.inverses[group], self.origins[group]);
-        affine_codes(&self.x[group], inverse, origin, self.top)
+        codes::multiplied(Portable, &self.x[group], inverse, origin, 0, self.top)
     }
 }

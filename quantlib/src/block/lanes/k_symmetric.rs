@@ -2,7 +2,7 @@
 
 use super::symmetric::{fit_symmetric_by_moves, symmetric_codes};
 use crate::block::search::{self, FoundCodes};
-use crate::simd::{Lanes, MAX_LANES};
+use crate::simd::{Lanes, MAX_LANES, Portable};
 
 /// A vector for each of 16 groups.
 type Groups<L> = [<L as Lanes>::F; 16];
@@ -45,7 +45,7 @@ impl FoundCodes<16> for CodesAgain<'_> {
     #[cold]
     #[inline(never)]
     fn of_group(&self, group: usize) -> [u8; 16] {
-        symmetric_codes(&self.x[group], self.inverses[group], self.half)
+        symmetric_codes(Portable, &self.x[group], self.inverses[group], self.half)
     }
 }
 

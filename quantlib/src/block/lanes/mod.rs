@@ -24,7 +24,9 @@ pub(super) use nonlinear::{fit_scale, sigma2, weigh};
 pub(super) use number::{squares, sum, sum_squares, weigh_important};
 pub(super) use per_lane::PerLane;
 pub(super) use symmetric::{fit_symmetric, symmetric_codes};
-pub(super) use thirty_two::{affine_codes, fit_affine_blocks, fit_symmetric_blocks};
+pub(super) use thirty_two::{
+    affine_scales, fit_affine_blocks, fit_symmetric_blocks, magnitude_scales, symmetric_scales,
+};
 
 use super::{BlockFormat, weights};
 use crate::simd::{Isa, Kernel, Lanes, MAX_LANES};

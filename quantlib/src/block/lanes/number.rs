@@ -37,6 +37,16 @@ pub(super) fn extreme<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -> L::F
     max
 }
 
+/// The largest magnitude.
+#[inline(always)]
+pub(in crate::block) fn max_abs<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -> L::F {
+    let mut max = l.splat(0.0);
+    for i in 0..LEN {
+        max = l.max_positive(l.abs(x[i]), max);
+    }
+    max
+}
+
 /// The sum of squares in order, from `sum` on.
 #[inline(always)]
 pub(in crate::block) fn sum_squares<L: Lanes, const LEN: usize>(

@@ -2,8 +2,9 @@
 
 use super::number::{STEP, extreme, nearest_int};
 use super::rounding::{Clamped, ClampedAbove, Exact, Free, Rounding};
+use crate::block::codes;
 use crate::block::search::ZERO_GROUP;
-use crate::simd::Lanes;
+use crate::simd::{Lanes, Narrow};
 
 /// What the scalar `fit_symmetric` returns, for a group in each lane; instead of the codes, what
 /// [`symmetric_codes`] makes them from.
@@ -15,20 +16,16 @@ pub(in crate::block) struct SymmetricFit<L: Lanes> {
 
 /// The codes of a scalar `fit_symmetric` that found this inverse scale.
 #[inline(always)]
-pub(in crate::block) fn symmetric_codes<const LEN: usize>(
+pub(in crate::block) fn symmetric_codes<S: Narrow, const LEN: usize>(
+    s: S,
     x: &[f32; LEN],
     inverse: f32,
     half: i32,
 ) -> [u8; LEN] {
-    use crate::block::number::nearest_int;
     if inverse.is_nan() {
         return [0; LEN];
     }
-    let mut codes = [0; LEN];
-    for (code, x) in codes.iter_mut().zip(x) {
-        *code = (nearest_int(inverse * x).clamp(-half, half - 1) + half) as u8;
-    }
-    codes
+    codes::multiplied(s, x, inverse, 0.0, -half, half - 1)
 }
 
 /// One group in each lane.

@@ -1,12 +1,13 @@
-//! Q4_0, Q4_1, Q5_0 and Q5_1 in lanes: blocks of 32 elements, each a group of its own.
+//! Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 in lanes: blocks of 32 elements, each a group of its own.
 
 use super::Tile;
 use super::affine::fit_affine;
-use super::number::weigh_important;
+use super::number::{extreme, max_abs, weigh_important};
 use super::per_lane::PerLane;
 use super::symmetric::fit_symmetric;
-use crate::block::number::nearest_int;
+use crate::block::number::map;
 use crate::block::search::{Deviation, Grid};
+use crate::numeric::F16;
 use crate::simd::{Lanes, MAX_LANES};
 
 /// The importance of each lane's columns.
@@ -42,19 +43,70 @@ pub(in crate::block) fn fit_affine_blocks<L: Lanes>(
     PerLane::of(l, &[fit.scale, fit.min, fit.inverse, fit.origin])
 }
 
-/// The codes of a scalar `fit_affine` that found this inverse scale at this minimum.
-#[inline(always)]
-pub(in crate::block) fn affine_codes<const LEN: usize>(
-    x: &[f32; LEN],
-    inverse: f32,
-    origin: f32,
-    top: i32,
-) -> [u8; LEN] {
-    let mut codes = [0; LEN];
-    for (code, x) in codes.iter_mut().zip(x) {
-        *code = nearest_int(inverse * (x - origin)).clamp(0, top) as u8;
+/// The scales of blocks, their reciprocals (0 for 0), and the smallest elements where they matter.
+pub(in crate::block) struct Scales {
+    pub(in crate::block) scales: [F16; MAX_LANES],
+    pub(in crate::block) inverses: [f32; MAX_LANES],
+    pub(in crate::block) mins: [f32; MAX_LANES],
+    pub(in crate::block) half_mins: [F16; MAX_LANES],
+}
+
+impl Scales {
+    #[inline(always)]
+    fn of<L: Lanes>(l: L, scale: L::F, min: L::F) -> Self {
+        let zero = l.splat(0.0);
+        let inverse = l.select(l.eq(scale, zero), zero, l.div(l.splat(1.0), scale));
+        let [mut scales, mut inverses, mut mins] = [[0.0; MAX_LANES]; 3];
+        l.store(scale, &mut scales);
+        l.store(inverse, &mut inverses);
+        l.store(min, &mut mins);
+        Self {
+            scales: map(&scales, F16::from_f32),
+            inverses,
+            mins,
+            half_mins: map(&mins, F16::from_f32),
+        }
     }
-    codes
+}
+
+/// The scales that map the element farthest from zero to -`half`.
+#[inline(always)]
+pub(in crate::block) fn symmetric_scales<L: Lanes>(
+    l: L,
+    blocks: &[&[f32; 32]; MAX_LANES],
+    half: i32,
+) -> Scales {
+    let x: [L::F; 32] = l.load(blocks, 0);
+    let scale = l.div(extreme(l, &x), l.splat(-half as f32));
+    Scales::of(l, scale, l.splat(0.0))
+}
+
+/// The scales that map the largest magnitude to `top`.
+#[inline(always)]
+pub(in crate::block) fn magnitude_scales<L: Lanes>(
+    l: L,
+    blocks: &[&[f32; 32]; MAX_LANES],
+    top: i32,
+) -> Scales {
+    let x: [L::F; 32] = l.load(blocks, 0);
+    let scale = l.div(max_abs(l, &x), l.splat(top as f32));
+    Scales::of(l, scale, l.splat(0.0))
+}
+
+/// The scales and minima that map the smallest element to 0 and the largest to `top`.
+#[inline(always)]
+pub(in crate::block) fn affine_scales<L: Lanes>(
+    l: L,
+    blocks: &[&[f32; 32]; MAX_LANES],
+    top: i32,
+) -> Scales {
+    let x: [L::F; 32] = l.load(blocks, 0);
+    let (mut min, mut max) = (x[0], x[0]);
+    for i in 1..32 {
+        min = l.min(x[i], min);
+        max = l.max(x[i], max);
+    }
+    Scales::of(l, l.div(l.sub(max, min), l.splat(top as f32)), min)
 }
 
 #[inline(always)]

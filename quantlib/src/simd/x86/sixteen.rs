@@ -2,7 +2,6 @@
 
 use super::{Avx2, Avx512, intrinsics};
 use crate::simd::Sixteen;
-use crate::simd::sixteen::{MAGIC, ROUNDED, ROUNDED_ZERO};
 use core::arch::x86_64::*;
 
 impl Sixteen for Avx512 {
@@ -13,7 +12,6 @@ impl Sixteen for Avx512 {
         fn add(a: __m512, b: __m512) -> __m512, _mm512_add_ps(a, b);
         fn sub(a: __m512, b: __m512) -> __m512, _mm512_sub_ps(a, b);
         fn mul(a: __m512, b: __m512) -> __m512, _mm512_mul_ps(a, b);
-        fn div(a: __m512, b: __m512) -> __m512, _mm512_div_ps(a, b);
         fn negate(a: __m512, signs: u16) -> __m512, _mm512_mask_xor_ps(a, signs, a, _mm512_set1_ps(-0.0));
     }
 
@@ -53,19 +51,6 @@ impl Sixteen for Avx512 {
             _mm256_storeu_ps(second.as_mut_ptr(), _mm512_extractf32x8_ps::<1>(a));
         }
     }
-
-    #[inline(always)]
-    fn nearest_codes(self, a: __m512, low: i32, high: i32) -> [u8; 16] {
-        // SAFETY: `self` exists, so the CPU has the instructions.
-        unsafe {
-            let sum = _mm512_castps_si512(_mm512_add_ps(a, _mm512_set1_ps(MAGIC)));
-            let rounded = _mm512_and_si512(sum, _mm512_set1_epi32(ROUNDED));
-            let codes = _mm512_sub_epi32(rounded, _mm512_set1_epi32(ROUNDED_ZERO + low));
-            let codes = _mm512_max_epi32(codes, _mm512_setzero_si512());
-            let bytes = _mm512_cvtusepi32_epi8(codes);
-            bytemuck::cast(_mm_min_epu8(bytes, _mm_set1_epi8((high - low) as i8)))
-        }
-    }
 }
 
 impl Sixteen for Avx2 {
@@ -94,12 +79,6 @@ impl Sixteen for Avx2 {
     fn mul(self, a: Self::F, b: Self::F) -> Self::F {
         // SAFETY: `self` exists, so the CPU has the instructions.
         unsafe { (_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
-    }
-
-    #[inline(always)]
-    fn div(self, a: Self::F, b: Self::F) -> Self::F {
-        // SAFETY: `self` exists, so the CPU has the instructions.
-        unsafe { (_mm256_div_ps(a.0, b.0), _mm256_div_ps(a.1, b.1)) }
     }
 
     #[inline(always)]
@@ -153,20 +132,10 @@ impl Sixteen for Avx2 {
             _mm256_storeu_ps(second.as_mut_ptr(), a.1);
         }
     }
-
-    #[inline(always)]
-    fn nearest_codes(self, a: Self::F, low: i32, high: i32) -> [u8; 16] {
-        // SAFETY: `self` exists, so the CPU has the instructions.
-        unsafe {
-            let words = _mm256_packs_epi32(rounded(a.0, low), rounded(a.1, low));
-            let bytes = narrow(_mm256_permute4x64_epi64::<0xd8>(words));
-            bytemuck::cast(_mm_min_epu8(bytes, _mm_set1_epi8((high - low) as i8)))
-        }
-    }
 }
 
 #[inline(always)]
-fn load(bytes: &[u8; 16]) -> __m128i {
+pub(super) fn load(bytes: &[u8; 16]) -> __m128i {
     // SAFETY: 16 bytes; the load is of SSE2, which every x86-64 has, and needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
@@ -204,23 +173,4 @@ fn turn(a: __m256, signs: __m256i, shift: __m256i) -> __m256 {
     let top = _mm256_sllv_epi32(signs, shift);
     let sign = _mm256_and_ps(_mm256_castsi256_ps(top), _mm256_set1_ps(-0.0));
     _mm256_xor_ps(a, sign)
-}
-
-/// The nearest integers less `low`.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn rounded(a: __m256, low: i32) -> __m256i {
-    let sum = _mm256_castps_si256(_mm256_add_ps(a, _mm256_set1_ps(MAGIC)));
-    let rounded = _mm256_and_si256(sum, _mm256_set1_epi32(ROUNDED));
-    _mm256_sub_epi32(rounded, _mm256_set1_epi32(ROUNDED_ZERO + low))
-}
-
-/// 16-bit integers as bytes, those out of range as the nearest byte.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn narrow(words: __m256i) -> __m128i {
-    _mm_packus_epi16(
-        _mm256_castsi256_si128(words),
-        _mm256_extracti128_si256::<1>(words),
-    )
 }
