@@ -2,6 +2,7 @@
 
 use super::number::{map, max_abs};
 use super::packing::pack_nibbles;
+use crate::simd::Narrow;
 
 /// Twice the value of each code. Code 8, negative zero, decodes to zero and is never written.
 pub(super) const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
@@ -9,14 +10,17 @@ pub(super) const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4
 /// Half way between the magnitudes of neighbouring codes, in units of half the scale.
 const MIDPOINTS: [f32; 7] = [0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 10.0];
 
+/// As far as twice the largest value, in units of half the scale, the errors that decide are exact in
+/// f32.
+const FARTHEST: f32 = 24.0;
+
 /// The codes of elements, packed: every element becomes the nearest value's code.
 #[inline(always)]
 pub(super) fn pack<const N: usize, const BYTES: usize>(
     x: &[f32; N],
     half_scale: f32,
 ) -> [u8; BYTES] {
-    // As far as twice the largest value, the errors that decide are exact in f32.
-    let codes = if max_abs(x) <= 24.0 * half_scale {
+    let codes = if max_abs(x) <= FARTHEST * half_scale {
         let midpoints = map(&MIDPOINTS, |middle| middle * half_scale);
         map(x, |x| nearest_code(&midpoints, x))
     } else {
@@ -24,6 +28,34 @@ pub(super) fn pack<const N: usize, const BYTES: usize>(
         map(x, |x| nearest_code_ref(&values, x))
     };
     pack_nibbles(&codes, N)
+}
+
+/// The codes of elements of which `max` is the largest magnitude, 16 at a time; `None` where the
+/// errors that decide are not exact in f32.
+#[inline(always)]
+pub(super) fn codes<S: Narrow, const N: usize>(
+    s: S,
+    x: &[f32; N],
+    max: f32,
+    half_scale: f32,
+) -> Option<[u8; N]> {
+    if max > FARTHEST * half_scale {
+        return None;
+    }
+    let mut midpoints = [s.splat(half_scale); 7];
+    for (midpoint, middle) in midpoints.iter_mut().zip(MIDPOINTS) {
+        *midpoint = s.mul(*midpoint, s.splat(middle));
+    }
+    let mut codes = [0; N];
+    for (x, codes) in x.as_chunks().0.iter().zip(codes.as_chunks_mut::<16>().0) {
+        let x = s.load(x);
+        let magnitudes = s.count_below(&midpoints, s.abs(x));
+        let negative = s.count_below(&[midpoints[0]], s.negate(x, u16::MAX));
+        for ((code, magnitude), negative) in codes.iter_mut().zip(magnitudes).zip(negative) {
+            *code = magnitude | (negative << 3);
+        }
+    }
+    Some(codes)
 }
 
 /// The code of the value nearest to `x`, between equals the one nearer to zero.

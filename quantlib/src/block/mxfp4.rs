@@ -3,11 +3,12 @@
 use super::BlockFormat;
 use super::dot::{Small, two_nibbles};
 use super::elements::look_up;
+use super::lanes::{self, LaneFormat, Tile};
 use super::number::{fill, max_abs};
 use super::packing::unpack_nibbles;
 use super::{fp4, number::truncate};
 use crate::dtype::DType;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Narrow, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 32 elements: x = 2^(exponent - 127) · value(code).
@@ -31,10 +32,38 @@ impl BlockFormat for Mxfp4 {
     }
 
     /// Importance changes nothing: the scale follows from the largest magnitude.
-    #[inline(always)]
     fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
         for (x, block) in rows.as_chunks().0.iter().zip(out) {
             encode_ref(x, block);
+        }
+    }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        _importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode_in_one_pass::<Self, 32>(isa, rows, cols, out);
+    }
+}
+
+impl LaneFormat<32> for Mxfp4 {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
+        let maxima = lanes::max_abs_of(l, &l.load::<32, 32>(&tile.x, 0));
+        for (lane, block) in out.iter_mut().enumerate() {
+            let (x, max) = (tile.x[lane], maxima[lane]);
+            let exponent = exponent(max);
+            match fp4::codes(l.row(), x, max, half_scale(exponent)) {
+                Some(codes) => {
+                    let (halves, _) = codes.as_chunks();
+                    block.exponent = exponent;
+                    block.codes = l.row().nibbles(&halves[0], &halves[1]);
+                }
+                None => encode_ref(x, block),
+            }
         }
     }
 }
@@ -45,7 +74,6 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
     look_up(s, &fp4::DOUBLED, &codes, half_scale(block.exponent), y);
 }
 
-#[inline(always)]
 fn encode_ref(x: &[f32; 32], block: &mut Block) {
     block.exponent = exponent(max_abs(x));
     block.codes = fp4::pack(x, half_scale(block.exponent));

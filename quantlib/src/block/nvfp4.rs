@@ -4,10 +4,11 @@ use super::BlockFormat;
 use super::dot::Small;
 use super::elements::look_up;
 use super::fp4;
+use super::lanes::{self, LaneFormat, Tile};
 use super::number::{map, max_abs};
-use super::packing::unpack_nibbles;
+use super::packing::{pack_nibbles, unpack_nibbles};
 use crate::dtype::DType;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, MAX_LANES, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast};
 
 /// 4 groups of 16 elements: x = scale · value(code).
@@ -31,10 +32,40 @@ impl BlockFormat for Nvfp4 {
     }
 
     /// Importance changes nothing: the scales follow from the largest magnitudes.
-    #[inline(always)]
     fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
         for (x, block) in rows.as_chunks().0.iter().zip(out) {
             encode_ref(x, block);
+        }
+    }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        _importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode_in_one_pass::<Self, 64>(isa, rows, cols, out);
+    }
+}
+
+impl LaneFormat<64> for Nvfp4 {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 64>, out: &mut [Block]) {
+        let mut maxima = [[0.0; MAX_LANES]; 4];
+        for (g, maxima) in maxima.iter_mut().enumerate() {
+            *maxima = lanes::max_abs_of(l, &l.load::<64, 16>(&tile.x, 16 * g));
+        }
+        for (lane, block) in out.iter_mut().enumerate() {
+            for (g, x) in tile.x[lane].as_chunks::<16>().0.iter().enumerate() {
+                let max = maxima[g][lane];
+                let scale = to_e4m3(max / 6.0);
+                block.scales[g] = scale;
+                block.codes[g] = match fp4::codes(l.row(), x, max, half_scale(scale)) {
+                    Some(codes) => pack_nibbles(&codes, 16),
+                    None => fp4::pack(x, half_scale(scale)),
+                };
+            }
         }
     }
 }
@@ -48,7 +79,6 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 64]) {
     }
 }
 
-#[inline(always)]
 fn encode_ref(x: &[f32; 64], block: &mut Block) {
     let (groups, _) = x.as_chunks::<16>();
     for ((x, codes), scale) in groups.iter().zip(&mut block.codes).zip(&mut block.scales) {
@@ -63,12 +93,12 @@ fn half_scale(code: u8) -> f32 {
     if code == 0x7f {
         return 0.0;
     }
-    let mantissa = f32::from(code & 7);
-    let scale = match (code >> 3) & 15 {
-        0 => mantissa * 2f32.powi(-9),
-        exponent => (1.0 + mantissa / 8.0) * 2f32.powi(i32::from(exponent) - 7),
-    };
-    0.5 * scale
+    let (exponent, mantissa) = (u32::from((code >> 3) & 15), u32::from(code & 7));
+    if exponent == 0 {
+        return mantissa as f32 / 1024.0;
+    }
+    // The exponent's bias is 127 instead of 7, and one less halves the number.
+    f32::from_bits(((exponent + 119) << 23) | (mantissa << 20))
 }
 
 /// The largest magnitude that E4M3 holds.
@@ -76,6 +106,7 @@ const E4M3_MAX: u8 = 0x7e;
 
 /// A non-negative number as E4M3, rounded to nearest (ties up, in magnitude), at most 448; but
 /// whatever has the exponent of 256 or more becomes 448, as ggml does.
+#[inline(always)]
 fn to_e4m3(x: f32) -> u8 {
     let bits = x.min(448.0).to_bits();
     let exponent = (bits >> 23) as i32 - 127 + 7;

@@ -2,11 +2,11 @@
 
 use super::BlockFormat;
 use super::dot::Small;
+use super::lanes::{self, LaneFormat, Tile};
 use super::number::fill;
-
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Narrow, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 128 elements: x = scale where the bit is set, -scale elsewhere; the lowest bit is the first element.
@@ -30,10 +30,33 @@ impl BlockFormat for Q1_0 {
     }
 
     /// Importance changes nothing: scale and bits follow from the elements alone.
-    #[inline(always)]
     fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
         for (x, block) in rows.as_chunks().0.iter().zip(out) {
             encode_ref(x, block);
+        }
+    }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        _importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode_in_one_pass::<Self, 128>(isa, rows, cols, out);
+    }
+}
+
+impl LaneFormat<128> for Q1_0 {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 128>, out: &mut [Block]) {
+        let scales = lanes::mean_magnitudes(l, &tile.x);
+        for (lane, block) in out.iter_mut().enumerate() {
+            block.scale = scales[lane];
+            let chunks = tile.x[lane].as_chunks().0.iter();
+            for (bits, x) in block.bits.as_chunks_mut().0.iter_mut().zip(chunks) {
+                *bits = l.row().not_negative(l.row().load(x)).to_le_bytes();
+            }
         }
     }
 }
@@ -52,7 +75,6 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 128]) {
     }
 }
 
-#[inline(always)]
 fn encode_ref(x: &[f32; 128], block: &mut Block) {
     let sum = x.iter().fold(0.0, |sum, x| sum + x.abs());
     block.scale = F16::from_f32(sum / 128.0);

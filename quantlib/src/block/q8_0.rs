@@ -11,7 +11,6 @@ use super::dot::Small;
 use super::elements::scale_signed;
 use super::lanes::{self, LaneFormat, Tile};
 use super::number::{fill, map, max_abs, reciprocal, round};
-use super::thirty_two;
 use crate::dtype::DType;
 use crate::numeric::F16;
 use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
@@ -52,7 +51,7 @@ impl BlockFormat for Q8_0 {
         _importance: Option<&[f32]>,
         out: &mut [Block],
     ) {
-        thirty_two::encode_with::<Self>(isa, rows, cols, None, out);
+        lanes::encode_in_one_pass::<Self, 32>(isa, rows, cols, out);
     }
 }
 

@@ -81,7 +81,10 @@ impl<C: Codes> BlockFormat for Symmetric<C> {
         importance: Option<&[f32]>,
         out: &mut [Self::Block],
     ) {
-        encode_with::<Self>(isa, rows, cols, importance, out);
+        match importance {
+            None => lanes::encode_in_one_pass::<Self, 32>(isa, rows, cols, out),
+            _ => lanes::encode::<Self, 32>(isa, rows, cols, importance, out),
+        }
     }
 }
 
@@ -195,7 +198,10 @@ impl<C: Codes> BlockFormat for Affine<C> {
         importance: Option<&[f32]>,
         out: &mut [Self::Block],
     ) {
-        encode_with::<Self>(isa, rows, cols, importance, out);
+        match importance {
+            None => lanes::encode_in_one_pass::<Self, 32>(isa, rows, cols, out),
+            _ => lanes::encode::<Self, 32>(isa, rows, cols, importance, out),
+        }
     }
 }
 
@@ -287,20 +293,4 @@ fn weighted_affine_ref<C: Codes>(
 #[inline(always)]
 fn at_most(codes: &[u8; 32], top: i32) -> [u8; 32] {
     map(codes, |code| (code as i8).min(top as i8) as u8)
-}
-
-/// In lanes, unless the reference is faster: its one pass without importance is, where transposing is
-/// slow.
-pub(super) fn encode_with<F: LaneFormat<32>>(
-    isa: Isa,
-    rows: &[f32],
-    cols: usize,
-    importance: Option<&[f32]>,
-    out: &mut [F::Block],
-) {
-    if isa == Isa::Portable && importance.is_none() {
-        F::encode(rows, cols, None, out);
-    } else {
-        lanes::encode::<F, 32>(isa, rows, cols, importance, out);
-    }
 }

@@ -56,7 +56,6 @@ impl<L: Lanes> Lanes for Double<L> {
         fn and_i(a: I, b: I) -> I;
         fn eq_i(a: I, b: I) -> M;
         fn bits(a: F) -> I;
-        fn with_bits(a: I) -> F;
         fn to_float(a: I) -> F;
     }
 

@@ -75,8 +75,6 @@ pub(crate) trait Lanes: Copy {
 
     /// The bit patterns.
     fn bits(self, a: Self::F) -> Self::I;
-    /// The floats with these bit patterns.
-    fn with_bits(self, a: Self::I) -> Self::F;
     /// The integers as floats.
     fn to_float(self, a: Self::I) -> Self::F;
 

@@ -81,7 +81,6 @@ impl Lanes for Portable {
         fn and_i(a: Self::I, b: Self::I) -> Self::I, i => a.0[i] & b.0[i];
         fn eq_i(a: Self::I, b: Self::I) -> Mask, i => mask(a.0[i] == b.0[i]);
         fn bits(a: Self::F) -> Self::I, i => a.0[i].to_bits() as i32;
-        fn with_bits(a: Self::I) -> Self::F, i => f32::from_bits(a.0[i] as u32);
         fn to_float(a: Self::I) -> Self::F, i => a.0[i] as f32;
     }
 

@@ -21,7 +21,7 @@ mod thirty_two;
 pub(super) use k_affine::{AffineFormat, encode_affine_tile};
 pub(super) use k_symmetric::{CodesAgain, MovesAgain, fit_groups_by_moves, load_groups};
 pub(super) use nonlinear::{fit_scale, sigma2, weigh};
-pub(super) use number::{squares, sum, sum_squares, weigh_important};
+pub(super) use number::{max_abs_of, mean_magnitudes, squares, sum, sum_squares, weigh_important};
 pub(super) use per_lane::PerLane;
 pub(super) use symmetric::{fit_symmetric, symmetric_codes};
 pub(super) use thirty_two::{
@@ -68,6 +68,21 @@ pub(super) fn encode<F: LaneFormat<LEN>, const LEN: usize>(
         importance: importance.map(|w| w.as_chunks().0),
     };
     isa.run(Encode::<F, LEN> { source, out });
+}
+
+/// [`encode`] without importance for what does its work in one pass: where transposing is slow, the
+/// reference is faster.
+pub(super) fn encode_in_one_pass<F: LaneFormat<LEN>, const LEN: usize>(
+    isa: Isa,
+    rows: &[f32],
+    cols: usize,
+    out: &mut [F::Block],
+) {
+    if isa == Isa::Portable {
+        F::encode(rows, cols, None, out);
+    } else {
+        encode::<F, LEN>(isa, rows, cols, None, out);
+    }
 }
 
 /// Blocks of rows with the importance of one row's blocks.

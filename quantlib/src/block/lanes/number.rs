@@ -1,6 +1,8 @@
 //! Rounding, extremes and weights in lanes: what `number` and `weights` do for one block.
 
-use crate::simd::Lanes;
+use crate::block::number::map;
+use crate::numeric::F16;
+use crate::simd::{Lanes, MAX_LANES};
 
 /// 1.5 · 2^23: what is added to it is rounded to an integer.
 pub(super) const MAGIC: f32 = 12_582_912.0;
@@ -39,12 +41,41 @@ pub(super) fn extreme<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -> L::F
 
 /// The largest magnitude.
 #[inline(always)]
-pub(in crate::block) fn max_abs<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -> L::F {
+pub(super) fn max_abs<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -> L::F {
     let mut max = l.splat(0.0);
     for i in 0..LEN {
         max = l.max_positive(l.abs(x[i]), max);
     }
     max
+}
+
+/// The largest magnitude of each lane.
+#[inline(always)]
+pub(in crate::block) fn max_abs_of<L: Lanes, const LEN: usize>(
+    l: L,
+    x: &[L::F; LEN],
+) -> [f32; MAX_LANES] {
+    let mut maxima = [0.0; MAX_LANES];
+    l.store(max_abs(l, x), &mut maxima);
+    maxima
+}
+
+/// The mean magnitude of the block in each lane, summed up in order.
+#[inline(always)]
+pub(in crate::block) fn mean_magnitudes<L: Lanes, const LEN: usize>(
+    l: L,
+    blocks: &[&[f32; LEN]; MAX_LANES],
+) -> [F16; MAX_LANES] {
+    let mut sum = l.splat(0.0);
+    for first in (0..LEN).step_by(16) {
+        let x: [L::F; 16] = l.load(blocks, first);
+        for i in 0..16 {
+            sum = l.add(sum, l.abs(x[i]));
+        }
+    }
+    let mut means = [0.0; MAX_LANES];
+    l.store(l.div(sum, l.splat(LEN as f32)), &mut means);
+    map(&means, F16::from_f32)
 }
 
 /// The sum of squares in order, from `sum` on.

@@ -74,7 +74,6 @@ impl Lanes for Avx2 {
         fn and_i(a: __m256i, b: __m256i) -> __m256i, _mm256_and_si256(a, b);
         fn eq_i(a: __m256i, b: __m256i) -> __m256, _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
         fn bits(a: __m256) -> __m256i, _mm256_castps_si256(a);
-        fn with_bits(a: __m256i) -> __m256, _mm256_castsi256_ps(a);
         fn to_float(a: __m256i) -> __m256, _mm256_cvtepi32_ps(a);
     }
 

@@ -68,7 +68,6 @@ impl Lanes for Avx512 {
         fn and_i(a: __m512i, b: __m512i) -> __m512i, _mm512_and_si512(a, b);
         fn eq_i(a: __m512i, b: __m512i) -> __mmask16, _mm512_cmpeq_epi32_mask(a, b);
         fn bits(a: __m512) -> __m512i, _mm512_castps_si512(a);
-        fn with_bits(a: __m512i) -> __m512, _mm512_castsi512_ps(a);
         fn to_float(a: __m512i) -> __m512, _mm512_cvtepi32_ps(a);
     }
 
