@@ -4,7 +4,7 @@ use crate::block;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::parallel;
-use crate::simd::Isa;
+use crate::simd::{self, Isa};
 use crate::tensor::{Floats, QuantizedTensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -246,9 +246,8 @@ pub(crate) fn repair<'x>(
     zeroed: &'x mut Vec<f32>,
     refuse: impl FnOnce(usize) -> Error,
 ) -> Result<&'x [f32]> {
-    // All at once, which vectorizes; where it is only matters in the rare case.
-    let all_finite = x.iter().fold(true, |finite, v| finite & v.is_finite());
-    if all_finite {
+    // Where the first one is only matters in the rare case.
+    if simd::all_finite(x) {
         return Ok(x);
     }
     let Some(at) = x.iter().position(|v| !v.is_finite()) else {

@@ -72,18 +72,17 @@ impl BlockFormat for Q3K {
 impl LaneFormat<256> for Q3K {
     #[inline(always)]
     fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
-        let x = lanes::load_groups(l, &tile.x);
         match &tile.importance {
-            None => encode_tile(l, tile, &x, out),
-            Some(importance) => encode_weighted_tile(l, tile, &x, importance, out),
+            None => encode_tile(l, tile, out),
+            Some(importance) => encode_weighted_tile(l, tile, importance, out),
         }
     }
 }
 
 /// [`encode_ref`] in lanes.
 #[inline(always)]
-fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, x: &[[L::F; 16]; 16], out: &mut [Block]) {
-    let fits = PerLane::of(l, &lanes::fit_groups_by_moves(l, x, HALF));
+fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+    let fits = PerLane::of(l, &lanes::fit_groups_by_moves(l, &tile.x, HALF));
     for (lane, block) in out.iter_mut().enumerate() {
         let x = cast_ref(tile.x[lane]);
         let codes = MovesAgain { x, half: HALF };
@@ -96,21 +95,18 @@ fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, x: &[[L::F; 16]; 16], out: 
 fn encode_weighted_tile<L: Lanes>(
     l: L,
     tile: &Tile<'_, 256>,
-    x: &[[L::F; 16]; 16],
     importance: &[&[f32; 256]; MAX_LANES],
     out: &mut [Block],
 ) {
-    let mut squares = l.splat(0.0);
-    for x in x {
-        squares = lanes::sum_squares(l, squares, x);
-    }
+    let squares = lanes::sum_block_squares(l, &tile.x);
     let offset = l.div(l.mul(l.splat(2.0), squares), l.splat(256.0));
     let [mut fits, mut inverses, mut sums] = [[l.splat(0.0); 16]; 3];
     for g in 0..16 {
+        let x = l.load(&tile.x, g * 16);
         let importance = l.load(importance, g * 16);
-        let weights = lanes::weigh_important(l, &x[g], &importance, offset);
+        let weights = lanes::weigh_important(l, &x, &importance, offset);
         sums[g] = lanes::sum(l, &weights);
-        let fit = lanes::fit_symmetric::<L, 16, false>(l, &x[g], &weights, HALF);
+        let fit = lanes::fit_symmetric::<L, 16, false>(l, &x, &weights, HALF);
         (fits[g], inverses[g]) = (fit.scale, fit.inverse);
     }
     let header = lanes::fit_symmetric::<L, 16, true>(l, &fits, &sums, HALF_SCALE);

@@ -67,14 +67,14 @@ impl BlockFormat for Q6K {
 impl LaneFormat<256> for Q6K {
     #[inline(always)]
     fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
-        let x = lanes::load_groups(l, &tile.x);
         let [mut scales, mut inverses] = [[l.splat(0.0); 16]; 2];
         for g in 0..16 {
+            let x = l.load(&tile.x, g * 16);
             let weights = match &tile.importance {
-                None => lanes::squares(l, &x[g]),
+                None => lanes::squares(l, &x),
                 Some(importance) => l.load(importance, g * 16),
             };
-            let fit = lanes::fit_symmetric::<L, 16, false>(l, &x[g], &weights, HALF);
+            let fit = lanes::fit_symmetric::<L, 16, false>(l, &x, &weights, HALF);
             (scales[g], inverses[g]) = (fit.scale, fit.inverse);
         }
         let (scales, inverses) = (PerLane::of(l, &scales), PerLane::of(l, &inverses));

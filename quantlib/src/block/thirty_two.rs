@@ -1,6 +1,9 @@
 //! What Q4_0, Q5_0, Q4_1 and Q5_1 are: blocks of 32 codes with one scale, and with or without a
 //! minimum. Their files only say how the codes are packed.
 
+// The derived `Pod` repeats the bound without which a packed struct could not be `Clone`.
+#![allow(clippy::multiple_bound_locations)]
+
 use super::BlockFormat;
 use super::blocks::{encode_blocks, encode_blocks_in_rows};
 use super::codes;

@@ -5,6 +5,7 @@
 //! to write such code.
 
 mod double;
+mod finite;
 mod lanes;
 mod narrow;
 mod portable;
@@ -14,6 +15,7 @@ mod steps;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use finite::all_finite;
 pub(crate) use lanes::{Lanes, MAX_LANES};
 pub(crate) use narrow::{Narrow, truncate};
 pub(crate) use portable::Portable;

@@ -3,7 +3,7 @@
 use super::Tile;
 use super::affine::{AffineFit, fit_affine};
 use super::header::fit_positive;
-use super::number::{sum, sum_squares, weigh_important};
+use super::number::{sum, sum_block_squares, sum_squares, weigh_important};
 use super::per_lane::PerLane;
 use crate::block::k_affine::{Groups, Header, KAffine};
 use crate::block::number::map;
@@ -47,13 +47,9 @@ pub(in crate::block) fn encode_affine_tile<F, L, const GROUPS: usize, const LEN:
     F: AffineFormat<GROUPS, LEN>,
     L: Lanes,
 {
-    let mut x = [[l.splat(0.0); LEN]; GROUPS];
-    for g in 0..GROUPS {
-        x[g] = l.load(&tile.x, g * LEN);
-    }
     match &tile.importance {
         None => {
-            let fits = fit_groups::<F, L, GROUPS, LEN>(l, &x);
+            let fits = fit_groups::<F, L, GROUPS, LEN>(l, &tile.x);
             let fits = BlockFits::new(l, &fits);
             for (lane, block) in out.iter_mut().enumerate() {
                 let x = cast_ref(tile.x[lane]);
@@ -63,7 +59,7 @@ pub(in crate::block) fn encode_affine_tile<F, L, const GROUPS: usize, const LEN:
             }
         }
         Some(importance) => {
-            let (fits, sums) = fit_weighted_groups::<F, L, GROUPS, LEN>(l, &x, importance);
+            let (fits, sums) = fit_weighted_groups::<F, L, GROUPS, LEN>(l, &tile.x, importance);
             let scales = BlockHeaders::fit(l, &fits.scales, &sums, F::K.top_scale);
             let mins = BlockHeaders::fit(l, &fits.mins, &sums, F::K.top_scale);
             let fits = BlockFits::new(l, &fits);
@@ -79,7 +75,7 @@ pub(in crate::block) fn encode_affine_tile<F, L, const GROUPS: usize, const LEN:
 #[inline(always)]
 fn fit_groups<F, L, const GROUPS: usize, const LEN: usize>(
     l: L,
-    x: &[[L::F; LEN]; GROUPS],
+    blocks: &[&[f32; 256]; MAX_LANES],
 ) -> Fits<L, GROUPS>
 where
     F: AffineFormat<GROUPS, LEN>,
@@ -88,9 +84,10 @@ where
     let mut fits = Fits::none(l);
     let mut codes = [l.splat(0.0); LEN];
     for g in 0..GROUPS {
-        let weights = own_weights(l, &x[g], F::K.root_mean_square);
+        let x: [L::F; LEN] = l.load(blocks, g * LEN);
+        let weights = own_weights(l, &x, F::K.root_mean_square);
         let (grid, deviation) = (F::K.grid, F::K.deviation);
-        let fit = fit_affine(l, &x[g], &weights, F::K.top, grid, deviation, &mut codes);
+        let fit = fit_affine(l, &x, &weights, F::K.top, grid, deviation, &mut codes);
         fits.set(l, g, fit);
     }
     fits
@@ -121,28 +118,26 @@ fn own_weights<L: Lanes, const LEN: usize>(
 #[inline(always)]
 fn fit_weighted_groups<F, L, const GROUPS: usize, const LEN: usize>(
     l: L,
-    x: &[[L::F; LEN]; GROUPS],
+    blocks: &[&[f32; 256]; MAX_LANES],
     importance: &[&[f32; 256]; MAX_LANES],
 ) -> (Fits<L, GROUPS>, [L::F; GROUPS])
 where
     F: AffineFormat<GROUPS, LEN>,
     L: Lanes,
 {
-    let mut squares = l.splat(0.0);
-    for g in 0..GROUPS {
-        squares = sum_squares(l, squares, &x[g]);
-    }
+    let squares = sum_block_squares(l, blocks);
     let squares = l.mul(l.splat(F::K.mean_squares), squares);
     let sigma2 = l.div(squares, l.splat(256.0));
     let mut fits = Fits::none(l);
     let mut sums = [l.splat(0.0); GROUPS];
     let mut codes = [l.splat(0.0); LEN];
     for g in 0..GROUPS {
+        let x: [L::F; LEN] = l.load(blocks, g * LEN);
         let importance: [L::F; LEN] = l.load(importance, g * LEN);
-        let weights = weigh_important(l, &x[g], &importance, sigma2);
+        let weights = weigh_important(l, &x, &importance, sigma2);
         sums[g] = sum(l, &weights);
         let (grid, deviation) = (Grid::WEIGHTED, Deviation::Squared);
-        let fit = fit_affine(l, &x[g], &weights, F::K.top, grid, deviation, &mut codes);
+        let fit = fit_affine(l, &x, &weights, F::K.top, grid, deviation, &mut codes);
         fits.set(l, g, fit);
     }
     (fits, sums)

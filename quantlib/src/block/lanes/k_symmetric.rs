@@ -7,29 +7,16 @@ use crate::simd::{Lanes, MAX_LANES, Portable};
 /// A vector for each of 16 groups.
 type Groups<L> = [<L as Lanes>::F; 16];
 
-/// The 16 groups of 16 elements of the block in each lane.
-#[inline(always)]
-pub(in crate::block) fn load_groups<L: Lanes>(
-    l: L,
-    rows: &[&[f32; 256]; MAX_LANES],
-) -> [Groups<L>; 16] {
-    let mut groups = [[l.splat(0.0); 16]; 16];
-    for g in 0..16 {
-        groups[g] = l.load(rows, g * 16);
-    }
-    groups
-}
-
 /// The scales of all groups, by moves of single codes.
 #[inline(always)]
 pub(in crate::block) fn fit_groups_by_moves<L: Lanes>(
     l: L,
-    x: &[Groups<L>; 16],
+    blocks: &[&[f32; 256]; MAX_LANES],
     half: i32,
 ) -> Groups<L> {
     let mut scales = [l.splat(0.0); 16];
     for g in 0..16 {
-        scales[g] = fit_symmetric_by_moves(l, &x[g], half);
+        scales[g] = fit_symmetric_by_moves::<L, 16>(l, &l.load(blocks, g * 16), half);
     }
     scales
 }

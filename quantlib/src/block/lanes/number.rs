@@ -78,6 +78,19 @@ pub(in crate::block) fn mean_magnitudes<L: Lanes, const LEN: usize>(
     map(&means, F16::from_f32)
 }
 
+/// The sum of the squares of the block in each lane, in order.
+#[inline(always)]
+pub(in crate::block) fn sum_block_squares<L: Lanes, const LEN: usize>(
+    l: L,
+    blocks: &[&[f32; LEN]; MAX_LANES],
+) -> L::F {
+    let mut sum = l.splat(0.0);
+    for first in (0..LEN).step_by(16) {
+        sum = sum_squares::<L, 16>(l, sum, &l.load(blocks, first));
+    }
+    sum
+}
+
 /// The sum of squares in order, from `sum` on.
 #[inline(always)]
 pub(in crate::block) fn sum_squares<L: Lanes, const LEN: usize>(

@@ -158,7 +158,7 @@ pub(super) fn fit_symmetric_by_moves<L: Lanes, const LEN: usize>(
         sum_lx = l.add(sum_lx, l.mul(weighted[i], code));
         sum_l2 = l.add(sum_l2, l.mul(l.mul(weights[i], code), code));
     }
-    for _ in 0..5 {
+    for round in 0..5 {
         // A lane that moved nothing in one round moves nothing in the next.
         let mut moved = l.lt(zero, zero);
         for i in 0..LEN {
@@ -171,6 +171,11 @@ pub(super) fn fit_symmetric_by_moves<L: Lanes, const LEN: usize>(
                 l.splat_i(-half),
             ));
             let other = l.and(l.lt(zero, lx), l.not(l.eq(new, old)));
+            // Few codes move after the first round, and what is skipped here is what the next division
+            // would have to wait for.
+            if round > 0 && !l.any(other) {
+                continue;
+            }
             let lx = l.add(lx, l.mul(weighted[i], new));
             let l2 = l.add(l2, l.mul(l.mul(weights[i], new), new));
             let before = l.mul(l.mul(sum_lx, sum_lx), l2);
