@@ -1,8 +1,8 @@
-"""Arrays in Python: quantlib against gguf-py's numpy code, and against its own C function.
+"""Arrays in Python: quantlib against gguf-py's numpy code, MLX, and its own C function.
 
     python benches/arrays.py [--quick]
 
-needs the quantlib package, gguf, and a release build of quantlib-ffi; `make bench` sees to them. Prints
+needs the quantlib package, gguf, mlx, and a release build of quantlib-ffi; `make bench` sees to them. Prints
 Markdown. Results are compared before their times count; everything runs with one thread.
 """
 
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import gguf
+import mlx.core as mx
 import numpy as np
 from gguf.quants import dequantize as gguf_dequantize
 from gguf.quants import quantize as gguf_quantize
@@ -67,6 +68,31 @@ def against_gguf(names, rounds):
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
+def against_mlx(bits, rounds):
+    mx.set_default_device(mx.cpu)
+    x = np.random.default_rng(1).standard_normal((1024, 4096), dtype=np.float32)
+    theirs = mx.array(x)
+    print("\n| MLX, groups of 64 | encode, M elements/s | quantlib | decode, M elements/s | quantlib |")
+    print("|---|---:|---:|---:|---:|")
+    for count in bits:
+        planes = mx.quantize(theirs, group_size=64, bits=count)
+        ours = ql.quantize_affine(x, count, 64, layout="mlx", threads=1)
+        for a, b in zip(planes, (ours.codes, ours.scales, ours.biases)):
+            if not np.array_equal(np.array(a), b):
+                raise SystemExit(f"{count} bits: not MLX's planes")
+        encoders = [
+            lambda: mx.eval(mx.quantize(theirs, group_size=64, bits=count)),
+            lambda: ql.quantize_affine(x, count, 64, layout="mlx", threads=1),
+        ]
+        decoders = [
+            lambda: mx.eval(mx.dequantize(*planes, group_size=64, bits=count)),
+            lambda: ours.dequantize(threads=1),
+        ]
+        encode, decode = in_turn(encoders, rounds), in_turn(decoders, rounds)
+        speed = lambda times: f"{x.size / statistics.median(times[0]) / 1e6:.1f}"
+        print(f"| {count} bits | {speed(encode)} | {ratio(*encode)} | {speed(decode)} | {ratio(*decode)} |", flush=True)
+
+
 def c_library():
     library = ctypes.CDLL(str(ROOT / "target" / "release" / "libquantlib_ffi.so"))
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
@@ -110,6 +136,7 @@ def main():
     known = {dtype.name.lower() for dtype in gguf.quants._type_traits}
     every = [dtype.name for dtype in ql.types() if dtype.name in known and dtype.is_quantized]
     against_gguf(TYPICAL if quick else every, 5 if quick else 11)
+    against_mlx([4] if quick else [2, 3, 4, 5, 6, 8], 5 if quick else 11)
     against_c(TYPICAL, 5 if quick else 21)
 
 
