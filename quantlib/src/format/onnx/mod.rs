@@ -13,6 +13,7 @@ mod document;
 mod element;
 mod external;
 mod layout;
+mod node;
 mod reader;
 mod save;
 mod schema;
@@ -20,13 +21,16 @@ mod summary;
 mod tensor;
 mod varints;
 mod walk;
+mod weights;
 mod wire;
 
 pub use document::Document;
 pub use layout::ExternalData;
+pub use node::{Node, make_node, make_tensor};
 pub use reader::Reader;
 pub use save::SaveOptions;
 pub use tensor::Tensor;
+pub use weights::{Graphs, Names, Origin, Use, Weight, each_graph_mut};
 pub use wire::{Bytes, Field, Message, Value};
 
 /// The name of the format in [`Model::format`](crate::model::Model::format).

@@ -2,8 +2,9 @@
 
 use super::document::Document;
 use super::element::Element;
+use super::node::Node;
 use super::schema::{
-    Kind, dimension, graph, model, node, property, shape, tensor_type, value, value_type,
+    Kind, dimension, graph, model, property, shape, tensor_type, value, value_type,
 };
 use super::tensor::Tensor;
 use super::walk::each_of;
@@ -64,7 +65,7 @@ fn counts(root: &Message, main: &Message) -> BTreeMap<String, u64> {
     let (mut nodes, mut graphs) = (0, 0);
     each_of(Kind::Node, root, Kind::Model, &mut |each| {
         nodes += 1;
-        count(format!("nodes.{}", operator(each)), 1);
+        count(format!("nodes.{}", Node::new(each).operator()), 1);
     });
     count("nodes".into(), nodes);
     each_of(Kind::Graph, root, Kind::Model, &mut |each| {
@@ -84,15 +85,6 @@ fn counts(root: &Message, main: &Message) -> BTreeMap<String, u64> {
     count("functions".into(), functions);
     counts.retain(|key, count| *count > 0 || key == "nodes");
     counts
-}
-
-/// The operator, with its domain if it is none of ONNX's own.
-fn operator(message: &Message) -> String {
-    let op = message.text(node::OP_TYPE);
-    match message.text(node::DOMAIN) {
-        "" | "ai.onnx" => op.to_owned(),
-        domain => format!("{domain}.{op}"),
-    }
 }
 
 /// Names with types and shapes: `input_ids: i64[batch,128]`.
