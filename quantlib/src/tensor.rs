@@ -1,11 +1,13 @@
 //! Quantized tensors in memory: a shape, an encoding and its planes.
 
+use crate::affine::{AffineLayout, AffineSpec, Element, Group, Zero};
 use crate::codec;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::numeric::{Bf16, F16};
 use crate::simd::{Isa, Kernel, Lanes};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How a tensor is stored: in one plane of interleaved blocks, or in several planes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,12 +15,35 @@ use serde::{Deserialize, Serialize};
 pub enum Encoding {
     /// One plane, `data`, of ggml blocks or plain elements.
     Block(DType),
+    /// Codes, scales, and zero points or biases, each in a plane.
+    Affine(AffineSpec),
+}
+
+/// `q4_k`; or for planar encodings the code, and the elements that share a scale: `u4:32`.
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(dtype) => f.pad(dtype.name()),
+            Self::Affine(spec) => {
+                let element = match spec.element {
+                    Element::Unsigned => format!("u{}", spec.bits),
+                    Element::Signed => format!("i{}", spec.bits),
+                    Element::E2M1 => "f4_e2m1".to_owned(),
+                    Element::E4M3 => "f8_e4m3".to_owned(),
+                };
+                match spec.group {
+                    Group::Blocks(n) => f.pad(&format!("{element}:{n}")),
+                    Group::Axis | Group::Tensor => f.pad(&element),
+                }
+            }
+        }
+    }
 }
 
 /// One of the byte arrays that an [`Encoding`] is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plane {
-    /// `"data"` for block formats.
+    /// `"data"` for block formats, `"codes"`, `"scales"`, `"zero_points"` or `"biases"`.
     pub name: &'static str,
     /// Length in bytes.
     pub bytes: usize,
@@ -32,6 +57,36 @@ impl Encoding {
                 name: "data",
                 bytes: dtype.tensor_bytes(shape)?,
             }]),
+            Self::Affine(spec) => {
+                let layout = AffineLayout::new(spec, shape)?;
+                let zeros = match spec.zero {
+                    Zero::Bias => "biases",
+                    Zero::Point | Zero::None => "zero_points",
+                };
+                let planes = [
+                    ("codes", Some(layout.codes())),
+                    ("scales", Some(layout.scales())),
+                    (zeros, layout.zeros()),
+                ];
+                let planes = planes.into_iter().filter_map(|(name, plane)| {
+                    let bytes = plane?.bytes;
+                    Some(Plane { name, bytes })
+                });
+                Ok(planes.collect())
+            }
+        }
+    }
+
+    /// The type of an encoding of one plane.
+    ///
+    /// # Errors
+    /// `unsupported` for others.
+    pub fn block_type(&self) -> Result<DType> {
+        match self {
+            Self::Block(dtype) => Ok(*dtype),
+            Self::Affine(_) => Err(Error::unsupported(format!(
+                "is to be stored as {self}, in several planes, which this kind of file has no place for"
+            ))),
         }
     }
 }

@@ -1,19 +1,153 @@
-//! The files of a job: their headers, and every tensor's place.
+//! The files of a job: what is in them besides tensors, and every tensor's place.
 
 use crate::error::{Error, Result};
 use crate::format::Layout;
 use crate::format::gguf::{self, split};
+use crate::format::onnx;
 use crate::io::OutputSet;
 use crate::job::report::FileReport;
 use crate::model::{Metadata, OutputTensor, Plan, TensorInfo};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// What every file looks like.
-pub(super) struct Files {
+/// What every GGUF file looks like.
+pub(super) struct GgufFiles {
     layouts: Vec<Layout>,
     /// Whether the output is a split model, be it of one part.
     is_split: bool,
+}
+
+/// What the files of an output look like, whatever its format.
+pub(super) enum Files<'a> {
+    Gguf(GgufFiles),
+    Onnx(OnnxFiles<'a>),
+}
+
+impl Files<'_> {
+    /// Where the files go, given the path that was asked for; that one, or the first part, first.
+    pub(super) fn paths(&self, out: &Path) -> Vec<PathBuf> {
+        match self {
+            Self::Gguf(files) => files.paths(out),
+            Self::Onnx(files) => files.paths(out),
+        }
+    }
+
+    /// The files under temporary names, with everything in them that is no tensor of the plan.
+    pub(super) fn create(
+        &self,
+        paths: &[PathBuf],
+        inputs: &[PathBuf],
+        proceed: &dyn Fn() -> Result<()>,
+    ) -> Result<OutputSet> {
+        match self {
+            Self::Gguf(files) => files.create(paths, inputs),
+            Self::Onnx(files) => files.create(paths, inputs, proceed),
+        }
+    }
+
+    /// For every tensor of the plan, where its planes go.
+    pub(super) fn places(&self) -> Vec<Vec<Place>> {
+        match self {
+            Self::Gguf(files) => files.places(),
+            Self::Onnx(files) => files.places(),
+        }
+    }
+
+    pub(super) fn reports(&self) -> Vec<FileReport> {
+        match self {
+            Self::Gguf(files) => files.reports(),
+            Self::Onnx(files) => files.reports(),
+        }
+    }
+}
+
+/// An ONNX model whose planned tensors are bytes to come: the slots of a tensor's planes follow
+/// each other in the order of the plan.
+pub(super) struct OnnxFiles<'a> {
+    document: &'a onnx::Document,
+    layout: onnx::Layout,
+    /// The number of planes of each tensor.
+    planes: Vec<usize>,
+}
+
+impl<'a> OnnxFiles<'a> {
+    /// Lays out the files; the name of `out` is what the model calls its data by.
+    pub(super) fn new(
+        plan: &Plan,
+        document: &'a onnx::Document,
+        options: &onnx::SaveOptions,
+        out: &Path,
+    ) -> Result<Self> {
+        let planes = plan.tensors.iter().map(|tensor| {
+            let planes = tensor.encoding.planes(&tensor.shape);
+            planes
+                .map(|planes| planes.len())
+                .map_err(|e| e.in_tensor(&tensor.name))
+        });
+        Ok(Self {
+            document,
+            layout: document.layout(out, options)?,
+            planes: planes.collect::<Result<_>>()?,
+        })
+    }
+
+    fn paths(&self, out: &Path) -> Vec<PathBuf> {
+        let mut paths = vec![out.to_path_buf()];
+        paths.extend(self.layout.data_len.map(|_| onnx::data_path(out)));
+        paths
+    }
+
+    fn create(
+        &self,
+        paths: &[PathBuf],
+        inputs: &[PathBuf],
+        proceed: &dyn Fn() -> Result<()>,
+    ) -> Result<OutputSet> {
+        let out = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
+        let set = self.document.create(&self.layout, out, inputs)?;
+        self.document
+            .write(&self.layout, &set, &mut |_| proceed())?;
+        Ok(set)
+    }
+
+    fn places(&self) -> Vec<Vec<Place>> {
+        let slots = self.layout.slots();
+        let mut next = 0;
+        let places = self.planes.iter().map(|&count| {
+            let own = next..next + count;
+            next += count;
+            let places = own.filter_map(|slot| slots.get(&slot));
+            let places = places.map(|&(file, offset)| Place { file, offset });
+            places.collect()
+        });
+        places.collect()
+    }
+
+    fn reports(&self) -> Vec<FileReport> {
+        let report = |bytes, tensors| FileReport {
+            path: None,
+            tensors,
+            bytes,
+        };
+        let tensors = self.planes.len();
+        match self.layout.data_len {
+            None => vec![report(self.layout.model_len, tensors)],
+            Some(len) => {
+                let inside = |slot: &(usize, u64)| slot.0 == self.layout.model_index();
+                let inside = self
+                    .layout
+                    .slots()
+                    .values()
+                    .filter(|slot| inside(slot))
+                    .count();
+                let inside = inside.min(tensors);
+                vec![
+                    report(self.layout.model_len, inside),
+                    report(len, tensors - inside),
+                ]
+            }
+        }
+    }
 }
 
 /// Where the first byte of a tensor goes.
@@ -24,7 +158,7 @@ pub(super) struct Place {
     pub(super) offset: u64,
 }
 
-impl Files {
+impl GgufFiles {
     /// Lays out the files of a plan.
     ///
     /// # Errors
@@ -79,12 +213,12 @@ impl Files {
         number.checked_sub(1).unwrap_or(self.layouts.len() - 1)
     }
 
-    /// For every tensor of the plan, where it goes.
-    pub(super) fn places(&self) -> Vec<Place> {
+    /// For every tensor of the plan, where its one plane goes.
+    pub(super) fn places(&self) -> Vec<Vec<Place>> {
         let place = |(i, layout): (usize, &Layout)| {
             let file = self.index_in_set(i);
             let offsets = layout.offsets.clone().into_iter();
-            offsets.map(move |offset| Place { file, offset })
+            offsets.map(move |offset| vec![Place { file, offset }])
         };
         self.layouts.iter().enumerate().flat_map(place).collect()
     }
@@ -105,5 +239,5 @@ fn infos(plan: &Plan) -> Result<Vec<TensorInfo>> {
     if let Some(twice) = plan.tensors.iter().find(|t| !names.insert(&t.name)) {
         return Err(Error::misuse("there are two tensors of this name").in_tensor(&twice.name));
     }
-    Ok(plan.tensors.iter().map(OutputTensor::info).collect())
+    plan.tensors.iter().map(OutputTensor::info).collect()
 }

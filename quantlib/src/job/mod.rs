@@ -4,14 +4,16 @@
 //! layout of the file gives each its place. So tiles of rows are read, encoded and written by many
 //! threads in any order, and the result does not depend on their number or on the memory limit.
 
+mod blocks;
 pub(crate) mod evaluate;
 mod extract;
 mod facade;
 mod files;
+mod planar;
 pub(crate) mod products;
 mod report;
 mod rewrite;
-mod tensor;
+mod task;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -26,15 +28,15 @@ pub use rewrite::{edit_model, merge_model, split_model};
 
 use crate::codec::NonFinite;
 use crate::error::{Error, Result};
-use crate::format::gguf;
+use crate::format::{gguf, onnx};
 use crate::model::{ImportanceSource, Metadata, Model, Plan};
 use crate::parallel;
-use files::Files;
+use files::{Files, GgufFiles, OnnxFiles};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tensor::Task;
+use task::Task;
 use workers::Work;
 
 /// The memory limit of a job that names none, in bytes.
@@ -90,10 +92,22 @@ pub struct JobOptions<'a> {
 pub struct Job<'a> {
     model: &'a Model,
     plan: &'a Plan,
-    document: &'a Metadata,
-    dialect: gguf::Dialect,
+    container: Container<'a>,
     inputs: Vec<PathBuf>,
     tasks: Vec<Task<'a>>,
+}
+
+/// The kind of file that a job writes, and what goes into it besides tensors.
+#[derive(Debug)]
+enum Container<'a> {
+    Gguf {
+        document: &'a Metadata,
+        dialect: gguf::Dialect,
+    },
+    Onnx {
+        document: &'a onnx::Document,
+        options: onnx::SaveOptions,
+    },
 }
 
 impl<'a> Job<'a> {
@@ -116,22 +130,36 @@ impl<'a> Job<'a> {
         Ok(Self {
             model,
             plan,
-            document: model.metadata(),
-            dialect: gguf::Dialect::default(),
+            container: Container::Gguf {
+                document: model.metadata(),
+                dialect: gguf::Dialect::default(),
+            },
             inputs,
             tasks,
         })
     }
 
     /// The document that the plan's edits are about, if it is not the model's.
-    pub fn document(mut self, document: &'a Metadata) -> Self {
-        self.document = document;
+    pub fn document(mut self, metadata: &'a Metadata) -> Self {
+        if let Container::Gguf { document, .. } = &mut self.container {
+            *document = metadata;
+        }
         self
     }
 
-    /// Chooses whose habits the file follows; llama-quantize's by default.
-    pub fn dialect(mut self, dialect: gguf::Dialect) -> Self {
-        self.dialect = dialect;
+    /// Chooses whose habits a GGUF file follows; llama-quantize's by default.
+    pub fn dialect(mut self, habits: gguf::Dialect) -> Self {
+        if let Container::Gguf { dialect, .. } = &mut self.container {
+            *dialect = habits;
+        }
+        self
+    }
+
+    /// Makes the output an ONNX model. The planes of the plan's tensors, one after the other, are
+    /// the slots of the document's [`Bytes::Later`](onnx::Bytes::Later).
+    pub fn onnx(mut self, document: &'a onnx::Document, options: &onnx::SaveOptions) -> Self {
+        let options = options.clone();
+        self.container = Container::Onnx { document, options };
         self
     }
 
@@ -144,9 +172,9 @@ impl<'a> Job<'a> {
     /// What [`run`](Self::run) would write, without writing it.
     ///
     /// # Errors
-    /// `misuse` or `limit` if no GGUF file can hold the plan.
+    /// `misuse`, `unsupported` or `limit` if no file of this kind can hold the plan.
     pub fn dry_run(&self) -> Result<Report> {
-        Ok(self.report(&self.files()?))
+        Ok(self.report(&self.files(self.model.path())?))
     }
 
     /// Writes the file. It appears whole or not at all; one that exists is replaced at the end.
@@ -163,21 +191,25 @@ impl<'a> Job<'a> {
             return self.dry_run();
         }
         let (out, begin) = (out.as_ref(), Instant::now());
-        let files = self.files()?;
+        let files = self.files(out)?;
         let limit = match options.memory_limit {
             0 => DEFAULT_MEMORY_LIMIT,
             limit => limit,
         };
         let threads = parallel::resolve_threads(options.threads);
         // One more than calculate: so there is always one that reads or writes.
-        let (workers, share) = self.in_input(tensor::divide(&self.tasks, threads + 1, limit))?;
+        let (workers, share) = self.in_input(task::divide(&self.tasks, threads + 1, limit))?;
         let threads = threads.min(workers);
         self.check_encoders(&options)?;
         let mut inputs = self.inputs.clone();
         let matrix = options.importance.and_then(ImportanceSource::path);
         inputs.extend(matrix.map(Path::to_path_buf));
         let paths = files.paths(out);
-        let set = files.create(&paths, &inputs)?;
+        let proceed = || match options.cancel {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::cancelled()),
+            _ => Ok(()),
+        };
+        let set = files.create(&paths, &inputs, &proceed)?;
         let work = Work {
             input: self.model.path(),
             tasks: &self.tasks,
@@ -189,12 +221,7 @@ impl<'a> Job<'a> {
         };
         work.run(workers, threads, options.progress, options.cancel)?;
         set.sync()?;
-        if options
-            .cancel
-            .is_some_and(|flag| flag.load(Ordering::Relaxed))
-        {
-            return Err(Error::cancelled());
-        }
+        proceed()?;
         set.commit()?;
         let mut report = self.report(&files);
         report.written(&paths);
@@ -217,11 +244,18 @@ impl<'a> Job<'a> {
         })
     }
 
-    fn files(&self) -> Result<Files> {
-        Files::new(self.plan, self.document, self.dialect)
+    fn files(&self, out: &Path) -> Result<Files<'_>> {
+        match &self.container {
+            Container::Gguf { document, dialect } => {
+                GgufFiles::new(self.plan, document, *dialect).map(Files::Gguf)
+            }
+            Container::Onnx { document, options } => {
+                OnnxFiles::new(self.plan, document, options, out).map(Files::Onnx)
+            }
+        }
     }
 
-    fn report(&self, files: &Files) -> Report {
+    fn report(&self, files: &Files<'_>) -> Report {
         Report::new(self.model, self.plan, &self.tasks, files.reports())
     }
 }

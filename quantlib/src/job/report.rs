@@ -1,10 +1,11 @@
 //! What a job did, or would do: plain data for people and for JSON.
 
 use crate::dtype::DType;
-use crate::job::tensor::Task;
+use crate::job::task::Task;
 use crate::model::{Model, Plan};
+use crate::tensor::Encoding;
 use crate::{GGML_VERSION, LLAMA_CPP_VERSION};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::path::PathBuf;
 
 /// The version of the report's JSON form; it grows by fields, and changes with their meaning.
@@ -73,7 +74,8 @@ pub struct TensorReport {
     /// How the input stores it.
     pub from: DType,
     /// How the output stores it.
-    pub to: DType,
+    #[serde(serialize_with = "as_text")]
+    pub to: Encoding,
     /// Row-major.
     pub shape: Vec<usize>,
     /// Bytes in the input.
@@ -129,10 +131,15 @@ impl TensorReport {
         Self {
             name: task.name().to_owned(),
             from: task.stored_dtype(),
-            to: task.dtype(),
+            to: task.encoding().clone(),
             shape: task.shape().to_vec(),
             bytes_in: task.bytes_in(),
             bytes_out: task.bytes_out(),
         }
     }
+}
+
+/// The encoding's name, as people read it.
+fn as_text<S: Serializer>(encoding: &Encoding, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(encoding)
 }

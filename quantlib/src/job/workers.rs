@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::OutputSet;
 use crate::job::Progress;
 use crate::job::files::Place;
-use crate::job::tensor::{Buffers, Encoder, Task, bytes};
+use crate::job::task::{Buffers, Encoder, Task};
 use crate::job::turns::Turns;
 use crate::model::ImportanceSource;
 use std::ops::ControlFlow;
@@ -26,8 +26,8 @@ pub(super) struct Work<'w> {
     pub(super) tasks: &'w [Task<'w>],
     pub(super) importance: Option<&'w dyn ImportanceSource>,
     pub(super) non_finite: NonFinite,
-    /// Where each task's bytes begin.
-    pub(super) places: &'w [Place],
+    /// Where each plane of each task begins.
+    pub(super) places: &'w [Vec<Place>],
     /// Bytes of memory that each thread may use.
     pub(super) share: usize,
     pub(super) set: &'w OutputSet,
@@ -40,7 +40,7 @@ struct State<'w> {
     next: AtomicUsize,
     turns: Turns,
     /// For each task, its encoder while tiles of it are being made.
-    encoders: Vec<Mutex<Lent>>,
+    encoders: Vec<Mutex<Lent<'w>>>,
     stop: AtomicBool,
     cancel: Option<&'w AtomicBool>,
     /// The first tile that failed, and why. Tiles before it are still made, so that the same error
@@ -51,22 +51,22 @@ struct State<'w> {
 
 /// The encoder of a task. Importance weights take memory, so it is made for the first tile and
 /// dropped after the last.
-struct Lent {
-    encoder: Option<Arc<Encoder>>,
+struct Lent<'w> {
+    encoder: Option<Arc<Encoder<'w>>>,
     tiles_left: usize,
 }
 
 /// A tile was written: its task and its length in bytes.
 type Written = (usize, u64);
 
-impl Work<'_> {
+impl<'w> Work<'w> {
     /// Makes and writes every tile, with `threads` threads of which `encoders` calculate at a time.
     pub(super) fn run(
         &self,
         threads: usize,
         encoders: usize,
         progress: Option<Progress<'_>>,
-        cancel: Option<&AtomicBool>,
+        cancel: Option<&'w AtomicBool>,
     ) -> Result<()> {
         let state = State::new(self, encoders, cancel);
         let (sender, receiver) = mpsc::channel();
@@ -96,7 +96,7 @@ impl Work<'_> {
     }
 
     /// One thread: takes the next tile until there are none.
-    fn work(&self, state: &State<'_>, sender: &Sender<Written>) {
+    fn work(&self, state: &State<'w>, sender: &Sender<Written>) {
         let mut buffers = Buffers::default();
         loop {
             let tile = state.next.fetch_add(1, Ordering::Relaxed);
@@ -111,24 +111,27 @@ impl Work<'_> {
         }
     }
 
-    fn tile(&self, state: &State<'_>, tile: usize, buffers: &mut Buffers) -> Result<Written> {
+    fn tile(&self, state: &State<'w>, tile: usize, buffers: &mut Buffers) -> Result<Written> {
         state.proceed(tile)?;
         let index = state.ends.partition_point(|&end| end <= tile);
         let first_tile = index.checked_sub(1).map_or(0, |before| state.ends[before]);
         let task = &self.tasks[index];
         let len = task.tile(self.share);
         let start = (tile - first_tile) * len;
-        let range = (start, start.saturating_add(len).min(task.elements()));
+        let range = (start, start.saturating_add(len).min(task.steps()));
         let proceed = || state.proceed(tile);
         let encoder = state.encoder(index, || task.encoder(self.importance, self.non_finite));
         let made = encoder
             .and_then(|encoder| task.make(&encoder, range, buffers, &state.turns, &proceed))
             .map_err(|e| e.in_tensor(task.name()).in_file(self.input))?;
-        let Place { file, offset } = self.places[index];
-        let offset = offset + bytes(task.dtype(), start) as u64;
-        self.set.write_at(file, offset, made)?;
+        let mut written = 0;
+        for (place, (offset, bytes)) in self.places[index].iter().zip(made) {
+            self.set
+                .write_at(place.file, place.offset + offset, bytes)?;
+            written += bytes.len() as u64;
+        }
         state.tile_done(index);
-        Ok((index, made.len() as u64))
+        Ok((index, written))
     }
 
     /// Tells the progress until all threads have ended.
@@ -172,7 +175,7 @@ impl<'w> State<'w> {
     fn new(work: &Work<'_>, encoders: usize, cancel: Option<&'w AtomicBool>) -> Self {
         let counts = || {
             let tasks = work.tasks.iter();
-            tasks.map(|task| task.elements().div_ceil(task.tile(work.share)))
+            tasks.map(|task| task.steps().div_ceil(task.tile(work.share).max(1)))
         };
         let ends = counts().scan(0, |tiles, count| {
             *tiles += count;
@@ -201,7 +204,11 @@ impl<'w> State<'w> {
     }
 
     /// The encoder of a task, made now if this is its first tile.
-    fn encoder(&self, task: usize, make: impl FnOnce() -> Result<Encoder>) -> Result<Arc<Encoder>> {
+    fn encoder(
+        &self,
+        task: usize,
+        make: impl FnOnce() -> Result<Encoder<'w>>,
+    ) -> Result<Arc<Encoder<'w>>> {
         let mut lent = lock(&self.encoders[task]);
         match &lent.encoder {
             Some(encoder) => Ok(Arc::clone(encoder)),

@@ -26,13 +26,18 @@ pub struct OutputTensor {
 
 impl OutputTensor {
     /// What a file that it lies in says of it.
-    pub fn info(&self) -> TensorInfo {
-        let Encoding::Block(dtype) = self.encoding;
-        TensorInfo {
+    ///
+    /// # Errors
+    /// `unsupported` for encodings of several planes, which are several tensors there.
+    pub fn info(&self) -> Result<TensorInfo> {
+        Ok(TensorInfo {
             name: self.name.clone(),
-            dtype,
+            dtype: self
+                .encoding
+                .block_type()
+                .map_err(|e| e.in_tensor(&self.name))?,
             shape: self.shape.clone(),
-        }
+        })
     }
 
     /// Bytes of all planes together.

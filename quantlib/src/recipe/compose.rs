@@ -5,7 +5,6 @@ use crate::model::{Expr, Metadata, OutputTensor, Plan};
 use crate::recipe::name::Recipe;
 use crate::recipe::options::QuantizeOptions;
 use crate::recipe::plan::{Header, plan};
-use crate::tensor::Encoding;
 use std::collections::HashMap;
 
 /// Plans `recipe` for the GGUF that `convert` describes, straight from the input of `convert`,
@@ -19,7 +18,8 @@ pub fn plan_after(
     recipe: Recipe,
     options: &QuantizeOptions,
 ) -> Result<Plan> {
-    let tensors: Vec<_> = convert.tensors.iter().map(OutputTensor::info).collect();
+    let tensors = convert.tensors.iter().map(OutputTensor::info);
+    let tensors = tensors.collect::<Result<Vec<_>>>()?;
     let header = Header {
         tensors: &tensors,
         metadata: &convert.apply_edits(document.clone()),
@@ -61,7 +61,7 @@ fn join(written: &HashMap<&str, &OutputTensor>, tensor: &OutputTensor) -> Result
         let first = written
             .get(name)
             .ok_or_else(|| Error::malformed(format!("its source '{name}' is not converted")))?;
-        let Encoding::Block(dtype) = first.encoding;
+        let dtype = first.encoding.block_type()?;
         if first.encoding != tensor.encoding && !dtype.is_plain_float() {
             return Err(Error::unsupported(format!(
                 "{dtype} between the source and the output; convert to f32, f16 or bf16 first"
@@ -72,8 +72,11 @@ fn join(written: &HashMap<&str, &OutputTensor>, tensor: &OutputTensor) -> Result
     let through = |name: &str| match written.get(name) {
         Some(first) if first.encoding == tensor.encoding => first.source.clone(),
         Some(first) => {
-            let Encoding::Block(dtype) = first.encoding;
-            first.source.clone().cast(dtype)
+            // Asked for above.
+            match first.encoding.block_type() {
+                Ok(dtype) => first.source.clone().cast(dtype),
+                Err(_) => first.source.clone(),
+            }
         }
         None => Expr::input(name),
     };
@@ -88,6 +91,7 @@ mod tests {
     use super::*;
     use crate::dtype::DType;
     use crate::model::{Edit, Value};
+    use crate::tensor::Encoding;
 
     fn tensor(name: &str, dtype: DType, source: Expr) -> OutputTensor {
         OutputTensor {

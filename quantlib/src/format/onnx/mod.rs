@@ -26,9 +26,11 @@ mod wire;
 
 pub use document::Document;
 pub use layout::ExternalData;
+pub(crate) use layout::Layout;
 pub use node::{Node, make_node, make_tensor};
 pub use reader::Reader;
 pub use save::SaveOptions;
+pub(crate) use save::data_path;
 pub use tensor::Tensor;
 pub use weights::{Graphs, Names, Origin, Use, Weight, each_graph_mut};
 pub use wire::{Bytes, Field, Message, Value};

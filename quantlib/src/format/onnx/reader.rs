@@ -5,11 +5,14 @@ use super::schema::graph;
 use super::summary;
 use super::tensor::{Elements, Tensor};
 use super::varints::Varints;
+use super::weights::Weight;
 use super::wire::{Bytes, Message};
 use super::{FORMAT, NEWEST_IR_VERSION};
-use crate::error::{Error, Result};
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::Limits;
 use crate::model::{self, Location, Model, TensorInfo};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Reads the tensors of an opened ONNX model; [`open`](Self::open) makes the [`Model`] around it.
@@ -50,31 +53,95 @@ impl Reader {
 
     /// [`open`](Self::open) with other limits.
     pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
-        let path = path.as_ref();
         let document = Document::open_with(path, limits)?;
-        let metadata = summary::metadata(&document, NEWEST_IR_VERSION);
-        let (mut tensors, mut data) = (Vec::new(), Vec::new());
-        let mut add = |message| -> Result<()> {
-            if let Some((info, elements)) = tensor(&document, message, limits)? {
-                tensors.push(info);
-                data.push(elements);
+        let tensors = document.graph().messages(graph::INITIALIZER);
+        let tensors = tensors.map(|tensor| (Tensor::new(tensor).name().to_owned(), tensor));
+        let mut found = Found::new(&document, limits);
+        tensors
+            .into_iter()
+            .try_for_each(|(name, tensor)| found.add(name, tensor).map(drop))?;
+        found.into_model()
+    }
+
+    /// The constants of all graphs as tensors of a model, each under a name of its own, which is its
+    /// key for whoever asks for it: none for those that have no elements of a [`DType`], or in too
+    /// many pieces. In the order of [`Graphs::weights`].
+    ///
+    /// [`DType`]: crate::DType
+    /// [`Graphs::weights`]: super::Graphs::weights
+    ///
+    /// # Errors
+    /// `malformed` if a tensor has not as many elements as its shape.
+    pub fn of_weights(
+        document: &Document,
+        weights: &[Weight<'_>],
+        limits: &Limits,
+    ) -> Result<(Model, Vec<Option<String>>)> {
+        let mut names = HashSet::new();
+        let mut found = Found::new(document, limits);
+        let mut keys = Vec::with_capacity(weights.len());
+        for weight in weights {
+            // Branches of a model may have constants of the same name.
+            let mut name = weight.name.to_owned();
+            while !names.insert(name.clone()) {
+                name = format!("{name} (graph {})", weight.graph);
             }
-            Ok(())
-        };
-        for message in document.graph().messages(graph::INITIALIZER) {
-            let name = Tensor::new(message).name();
-            add(message).map_err(|e| e.in_tensor(name).in_file(path))?;
+            let added = match found.add(name.clone(), weight.tensor) {
+                Err(e) if e.kind() == ErrorKind::Unsupported => false,
+                added => added?,
+            };
+            keys.push(added.then_some(name));
         }
-        if tensors.len() as u64 > limits.tensors {
+        Ok((found.into_model()?, keys))
+    }
+}
+
+/// Tensors of a model that is being put together.
+struct Found<'d> {
+    document: &'d Document,
+    limits: &'d Limits,
+    tensors: Vec<TensorInfo>,
+    data: Vec<Data>,
+}
+
+impl<'d> Found<'d> {
+    fn new(document: &'d Document, limits: &'d Limits) -> Self {
+        Self {
+            document,
+            limits,
+            tensors: Vec::new(),
+            data: Vec::new(),
+        }
+    }
+
+    /// Whether the tensor is of a type that tensors can have.
+    fn add(&mut self, name: String, message: &Message) -> Result<bool> {
+        let found = tensor(self.document, message, self.limits)
+            .map_err(|e| e.in_tensor(&name).in_file(self.document.path()))?;
+        let Some((dtype, shape, elements)) = found else {
+            return Ok(false);
+        };
+        self.tensors.push(TensorInfo { name, dtype, shape });
+        self.data.push(elements);
+        Ok(true)
+    }
+
+    fn into_model(self) -> Result<Model> {
+        let path = self.document.path();
+        if self.tensors.len() as u64 > self.limits.tensors {
             return Err(Error::limit(format!(
                 "has {} tensors, more than the limit of {}",
-                tensors.len(),
-                limits.tensors
+                self.tensors.len(),
+                self.limits.tensors
             ))
             .in_file(path));
         }
-        let reader = Box::new(Self { document, data });
-        Model::new(path, FORMAT, tensors, metadata, reader)
+        let metadata = summary::metadata(self.document, NEWEST_IR_VERSION);
+        let reader = Box::new(Reader {
+            document: self.document.clone(),
+            data: self.data,
+        });
+        Model::new(path, FORMAT, self.tensors, metadata, reader)
     }
 }
 
@@ -83,7 +150,7 @@ fn tensor(
     document: &Document,
     message: &Message,
     limits: &Limits,
-) -> Result<Option<(TensorInfo, Data)>> {
+) -> Result<Option<(DType, Vec<usize>, Data)>> {
     let tensor = Tensor::new(message);
     let Some(dtype) = tensor.dtype() else {
         return Ok(None);
@@ -113,8 +180,7 @@ fn tensor(
             data.len()
         )));
     }
-    let name = tensor.name().to_owned();
-    Ok(Some((TensorInfo { name, dtype, shape }, data)))
+    Ok(Some((dtype, shape, data)))
 }
 
 impl model::Reader for Reader {

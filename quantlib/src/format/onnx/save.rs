@@ -2,9 +2,10 @@
 
 use super::document::Document;
 use super::layout::{ExternalData, Layout};
-use super::wire::Piece;
+use super::wire::{Bytes, Piece};
 use crate::error::{Error, Result};
 use crate::io::OutputSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Bytes copied at a time.
@@ -28,7 +29,7 @@ impl Document {
     pub fn save(&self, out: impl AsRef<Path>, options: &SaveOptions) -> Result<()> {
         let out = out.as_ref();
         let layout = self.layout(out, options)?;
-        let set = self.create(&layout, out)?;
+        let set = self.create(&layout, out, &[])?;
         self.write(&layout, &set, &mut |_| Ok(()))?;
         set.commit()
     }
@@ -44,14 +45,20 @@ impl Document {
     }
 
     /// The files under temporary names, with the space that they will take.
-    pub(crate) fn create(&self, layout: &Layout, out: &Path) -> Result<OutputSet> {
-        let inputs: Vec<_> = self.files().map(Path::to_path_buf).collect();
+    pub(crate) fn create(
+        &self,
+        layout: &Layout,
+        out: &Path,
+        inputs: &[PathBuf],
+    ) -> Result<OutputSet> {
+        let mut all: Vec<_> = self.files().map(Path::to_path_buf).collect();
+        all.extend_from_slice(inputs);
         let data = data_path(out);
         let paths: &[&Path] = match layout.data_len {
             Some(_) => &[&data, out],
             None => &[out],
         };
-        let set = OutputSet::files(paths, &inputs)?;
+        let set = OutputSet::files(paths, &all)?;
         if let Some(len) = layout.data_len {
             set.reserve(layout.data_index(), len)?;
         }
@@ -77,6 +84,7 @@ impl Document {
                     set.write_at(file, *offset, bytes)?;
                     written(bytes.len() as u64)?;
                 }
+                Piece::Elsewhere(Bytes::Later { .. }) => {}
                 Piece::Elsewhere(bytes) => {
                     let mut buffer = vec![0; bytes.len().min(CHUNK) as usize];
                     let mut at = 0;
@@ -96,12 +104,25 @@ impl Document {
 
 impl Layout {
     /// The index of the `.onnx` file in the output set: it names the other, so it is the last.
-    fn model_index(&self) -> usize {
+    pub(crate) fn model_index(&self) -> usize {
         usize::from(self.data_len.is_some())
     }
 
     fn data_index(&self) -> usize {
         0
+    }
+
+    /// Where the bytes of each slot go: the file's index in the output set, and the offset in it.
+    pub(crate) fn slots(&self) -> BTreeMap<usize, (usize, u64)> {
+        let model = self.model.iter().map(|piece| (self.model_index(), piece));
+        let data = self.data.iter().map(|piece| (self.data_index(), piece));
+        let slots = model
+            .chain(data)
+            .filter_map(|(file, (offset, piece))| match piece {
+                Piece::Elsewhere(Bytes::Later { slot, .. }) => Some((*slot, (file, *offset))),
+                _ => None,
+            });
+        slots.collect()
     }
 }
 

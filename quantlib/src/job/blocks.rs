@@ -1,4 +1,4 @@
-//! One tensor of a job: how its range of elements becomes bytes of the output, and at what cost.
+//! Tensors of one plane: how a range of elements becomes bytes of the output, and at what cost.
 
 use crate::block::{self, Codec};
 use crate::codec::{NonFinite, RowEncoder};
@@ -6,10 +6,11 @@ use crate::dtype::{DType, rows_and_cols};
 use crate::error::{Error, Result};
 use crate::job::evaluate::Source;
 use crate::job::products::Memo;
+use crate::job::task::Piece;
 use crate::job::turns::Turns;
-use crate::model::{ImportanceSource, Model, OutputTensor};
+use crate::model::{ImportanceSource, OutputTensor};
 use crate::simd::Isa;
-use crate::tensor::{Encoding, Floats};
+use crate::tensor::Floats;
 use std::borrow::Cow;
 
 /// Elements that are widened and encoded at a time: little enough for L2, and for a quick cancel.
@@ -26,9 +27,9 @@ const TILE: usize = 1 << 20;
 /// whole, runs cut short) is paid less often.
 const CALCULATED_TILE: usize = 8 << 20;
 
-/// One output tensor with its resolved source.
+/// An output tensor of one plane, with its resolved source.
 #[derive(Debug)]
-pub(super) struct Task<'m> {
+pub(super) struct Blocks<'m> {
     output: &'m OutputTensor,
     source: Source<'m>,
     dtype: DType,
@@ -36,7 +37,7 @@ pub(super) struct Task<'m> {
     cols: usize,
 }
 
-/// What is done to the elements of a [`Task`].
+/// What is done to the elements.
 pub(super) enum Encoder {
     /// The bytes stay as they are.
     Copy,
@@ -71,47 +72,30 @@ impl Buffers {
     }
 }
 
-impl<'m> Task<'m> {
-    pub(super) fn new(output: &'m OutputTensor, model: &'m Model) -> Result<Self> {
-        let source = Source::new(&output.source, model)?;
-        if source.shape() != output.shape {
-            return Err(Error::malformed(format!(
-                "the plan gives the shape {:?}, but its values have {:?}",
-                output.shape,
-                source.shape()
-            )));
-        }
-        let Encoding::Block(dtype) = output.encoding;
+impl<'m> Blocks<'m> {
+    pub(super) fn new(output: &'m OutputTensor, source: Source<'m>, dtype: DType) -> Result<Self> {
         let (rows, cols) = rows_and_cols(&output.shape)?;
         dtype.tensor_bytes(&output.shape)?;
-        let task = Self {
+        let blocks = Self {
             output,
             source,
             dtype,
             rows,
             cols,
         };
-        if !task.is_copy() {
-            block::codec(task.source.dtype())?;
+        if !blocks.is_copy() {
+            block::codec(blocks.source.dtype())?;
             block::codec(dtype)?;
         }
-        Ok(task)
+        Ok(blocks)
     }
 
-    pub(super) fn name(&self) -> &'m str {
-        &self.output.name
+    pub(super) fn source(&self) -> &Source<'m> {
+        &self.source
     }
 
-    pub(super) fn shape(&self) -> &'m [usize] {
-        &self.output.shape
-    }
-
-    pub(super) fn dtype(&self) -> DType {
-        self.dtype
-    }
-
-    pub(super) fn stored_dtype(&self) -> DType {
-        self.source.stored_dtype()
+    pub(super) fn cols(&self) -> usize {
+        self.cols
     }
 
     pub(super) fn elements(&self) -> usize {
@@ -123,17 +107,12 @@ impl<'m> Task<'m> {
         bytes(self.dtype, self.elements()) as u64
     }
 
-    /// Bytes that as many elements take in the input.
-    pub(super) fn bytes_in(&self) -> u64 {
-        bytes(self.stored_dtype(), self.elements()) as u64
-    }
-
     fn is_copy(&self) -> bool {
         self.source.dtype() == self.dtype
     }
 
     /// Elements that are not divided: a row where elements share scales.
-    fn unit(&self) -> usize {
+    pub(super) fn unit(&self) -> usize {
         if self.is_copy() || !self.dtype.is_quantized() {
             UNIT
         } else {
@@ -147,7 +126,7 @@ impl<'m> Task<'m> {
     }
 
     /// Bytes of memory that a tile of this many elements takes.
-    fn cost(&self, elements: usize) -> usize {
+    pub(super) fn cost(&self, elements: usize) -> usize {
         self.data_cost(elements)
             .saturating_add(self.values_cost(elements))
             .saturating_add(self.fixed_cost())
@@ -184,8 +163,8 @@ impl<'m> Task<'m> {
             .saturating_mul(2 * size_of::<f32>())
     }
 
-    /// Elements of a tile that takes at most `share` bytes, which [`divide`] found to be enough
-    /// for one unit.
+    /// Elements of a tile that takes at most `share` bytes, which is known to be enough for one
+    /// unit.
     pub(super) fn tile(&self, share: usize) -> usize {
         let unit = self.unit();
         let most = if self.source.is_calculated() {
@@ -246,7 +225,8 @@ impl<'m> Task<'m> {
         buffers: &'b mut Buffers,
         turns: &Turns,
         proceed: &dyn Fn() -> Result<()>,
-    ) -> Result<&'b [u8]> {
+    ) -> Result<Piece<'b>> {
+        let offset = bytes(self.dtype, start) as u64;
         let elements = end - start;
         buffers.ensure(self.data_cost(elements), self.chunk().min(elements));
         let (source, out) = buffers
@@ -255,13 +235,13 @@ impl<'m> Task<'m> {
         let early = self.source.is_calculated().then(|| turns.take());
         self.source.read(start, source, &mut Memo::default())?;
         if self.is_copy() {
-            return Ok(source);
+            return Ok((offset, source));
         }
         let _turn = early.unwrap_or_else(|| turns.take());
         let out = &mut out[..bytes(self.dtype, elements)];
         let (values, scratch) = (&mut buffers.values, &mut buffers.scratch);
         self.encode(encoder, start, source, out, (values, scratch), proceed)?;
-        Ok(out)
+        Ok((offset, out))
     }
 
     /// Encodes elements that were read, the first of them at `start`, through the widened values of
@@ -308,26 +288,4 @@ pub(super) fn bytes(dtype: DType, elements: usize) -> usize {
 /// Elements of a whole number of blocks.
 fn elements(dtype: DType, bytes: usize) -> usize {
     bytes / dtype.block_bytes() * dtype.block_len()
-}
-
-/// Divides the memory among as many threads as it suffices for, up to `threads`: their number, and
-/// the share of each in bytes.
-pub(super) fn divide(tasks: &[Task<'_>], threads: usize, limit: u64) -> Result<(usize, usize)> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let hungriest = tasks
-        .iter()
-        .map(|task| (task.cost(task.unit().min(task.elements())), task))
-        .max_by_key(|(cost, _)| *cost);
-    let Some((need, task)) = hungriest else {
-        return Ok((1, limit));
-    };
-    if need > limit {
-        return Err(Error::limit(format!(
-            "its rows of {} elements need {need} bytes of memory each, but the limit is {limit}; raise the memory limit to {need} or more",
-            task.cols
-        ))
-        .in_tensor(task.name()));
-    }
-    let threads = threads.min(limit / need.max(1)).max(1);
-    Ok((threads, limit / threads))
 }

@@ -1,0 +1,178 @@
+//! Tensors of several planes: how units of their layout become bytes of each plane.
+
+use crate::affine::{AffineLayout, AffineSpec};
+use crate::block;
+use crate::codec::{CodecOptions, NonFinite};
+use crate::error::{Error, Result};
+use crate::job::blocks::bytes;
+use crate::job::evaluate::Source;
+use crate::job::products::Memo;
+use crate::job::task::Piece;
+use crate::job::turns::Turns;
+use crate::model::OutputTensor;
+use crate::planar::{AffineEncoder, AffinePlanesMut, AffineScratch, AffineStatistics};
+use crate::simd::Isa;
+use crate::tensor::Floats;
+use std::ops::Range;
+
+/// Elements that are widened and encoded at a time, as far as units allow it.
+const CHUNK: usize = 1 << 15;
+
+/// Bytes of a tile: see the tiles of tensors of one plane.
+const TILE: usize = 1 << 20;
+const CALCULATED_TILE: usize = 8 << 20;
+
+/// An output tensor of several planes, with its resolved source.
+#[derive(Debug)]
+pub(super) struct Planar<'m> {
+    source: Source<'m>,
+    layout: AffineLayout,
+}
+
+/// The memory of one worker, kept from tile to tile where it suffices.
+#[derive(Default)]
+pub(super) struct Buffers {
+    source: Vec<u8>,
+    values: Vec<f32>,
+    planes: [Vec<u8>; 3],
+    scratch: AffineScratch,
+}
+
+impl<'m> Planar<'m> {
+    pub(super) fn new(
+        output: &'m OutputTensor,
+        source: Source<'m>,
+        spec: &AffineSpec,
+    ) -> Result<Self> {
+        let layout = AffineLayout::new(spec, &output.shape)?;
+        if !source.dtype().is_plain_float() {
+            return Err(Error::unsupported(format!(
+                "is stored as {}; only f32, f16 and bf16 can be quantized",
+                source.dtype()
+            )));
+        }
+        if !layout.is_grouped() {
+            return Err(Error::unsupported(
+                "a scale for the whole tensor or an axis needs its range first, which jobs do not look for",
+            ));
+        }
+        Ok(Self { source, layout })
+    }
+
+    pub(super) fn source(&self) -> &Source<'m> {
+        &self.source
+    }
+
+    pub(super) fn bytes_out(&self) -> u64 {
+        let zeros = self.layout.zeros().map_or(0, |plane| plane.bytes);
+        (self.layout.codes().bytes + self.layout.scales().bytes + zeros) as u64
+    }
+
+    pub(super) fn units(&self) -> usize {
+        self.layout.units()
+    }
+
+    /// Units of the smallest tile.
+    pub(super) fn least(&self) -> usize {
+        self.layout.align().min(self.layout.units())
+    }
+
+    /// The most elements of so many units.
+    fn elements(&self, units: usize) -> usize {
+        let place = self.layout.at(&(0..units.min(self.layout.units())));
+        place.elements.len()
+    }
+
+    /// Units that are encoded at a time.
+    fn chunk(&self) -> usize {
+        let align = self.layout.align();
+        (CHUNK / self.elements(align).max(1)).max(1) * align
+    }
+
+    /// Bytes of memory that a tile of this many units takes. Widened values, codes of a byte or two
+    /// and what is known of each group are there for a chunk at a time.
+    pub(super) fn cost(&self, units: usize) -> usize {
+        /// Widened values, their codes, and room for values that are repaired.
+        const EACH: usize = 2 * size_of::<f32>() + 2;
+        let place = self.layout.at(&(0..units.min(self.layout.units())));
+        let planes = place.codes.len() + place.scales.len() + place.zeros.len();
+        let chunk = self.elements(units.min(self.chunk()));
+        bytes(self.source.dtype(), place.elements.len())
+            .saturating_add(planes)
+            .saturating_add(chunk.saturating_mul(EACH))
+            .saturating_add(self.source.scratch_bytes())
+    }
+
+    /// Units of a tile that takes at most `share` bytes.
+    pub(super) fn tile(&self, share: usize) -> usize {
+        let most = match self.source.is_calculated() {
+            true => CALCULATED_TILE,
+            false => TILE,
+        };
+        let align = self.layout.align();
+        let each = bytes(self.source.dtype(), self.elements(align)).max(1);
+        let mut tiles = (most / each).max(1);
+        while tiles > 1 && self.cost(tiles * align) > share {
+            tiles /= 2;
+        }
+        tiles * align
+    }
+
+    pub(super) fn encoder(&self, non_finite: NonFinite) -> Result<AffineEncoder<'_>> {
+        let mut options = CodecOptions::default();
+        options.non_finite = non_finite;
+        let statistics = AffineStatistics::new(&self.layout);
+        AffineEncoder::new(&self.layout, self.source.dtype(), &options, statistics)
+    }
+
+    /// Makes the bytes of units in each plane.
+    pub(super) fn make<'b>(
+        &self,
+        encoder: &AffineEncoder<'_>,
+        units: Range<usize>,
+        buffers: &'b mut Buffers,
+        turns: &Turns,
+        proceed: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<Piece<'b>>> {
+        let place = self.layout.place(units.clone())?;
+        let Buffers {
+            source,
+            values,
+            planes,
+            scratch,
+        } = buffers;
+        let dtype = self.source.dtype();
+        source.resize(bytes(dtype, place.elements.len()), 0);
+        let ranges = [&place.codes, &place.scales, &place.zeros];
+        for (plane, range) in planes.iter_mut().zip(ranges) {
+            plane.resize(range.len(), 0);
+        }
+        let early = self.source.is_calculated().then(|| turns.take());
+        let first = place.elements.start;
+        self.source.read(first, source, &mut Memo::default())?;
+        let _turn = early.unwrap_or_else(|| turns.take());
+        let from = block::codec(dtype)?;
+        for start in units.clone().step_by(self.chunk()) {
+            proceed()?;
+            let units = start..units.end.min(start + self.chunk());
+            let part = self.layout.place(units.clone())?;
+            let elements = part.elements.start - first..part.elements.end - first;
+            values.resize(elements.len(), 0.0);
+            let bytes = bytes(dtype, elements.start)..bytes(dtype, elements.end);
+            from.decode(Isa::preferred()?, &source[bytes], values);
+            let [codes, scales, zeros] = &mut *planes;
+            let within = |range: &Range<usize>, whole: &Range<usize>| {
+                range.start - whole.start..range.end - whole.start
+            };
+            let planes = AffinePlanesMut {
+                codes: &mut codes[within(&part.codes, &place.codes)],
+                scales: &mut scales[within(&part.scales, &place.scales)],
+                zeros: &mut zeros[within(&part.zeros, &place.zeros)],
+            };
+            encoder.encode(units, Floats::F32(values), planes, scratch)?;
+        }
+        let pieces = planes.iter().zip(ranges);
+        let pieces = pieces.map(|(plane, range)| (range.start as u64, &plane[..]));
+        Ok(pieces.collect())
+    }
+}
