@@ -9,6 +9,7 @@ pub(crate) mod evaluate;
 mod extract;
 mod facade;
 mod files;
+mod onnx;
 mod planar;
 pub(crate) mod products;
 mod report;
@@ -23,12 +24,13 @@ pub use extract::{ExtractAs, extract_tensor};
 #[cfg(feature = "hf")]
 pub use facade::convert_model;
 pub use facade::{Quantization, quantize_model};
+pub use onnx::{copy_onnx, quantize_onnx};
 pub use report::{FileReport, Report, TensorReport};
 pub use rewrite::{edit_model, merge_model, split_model};
 
 use crate::codec::NonFinite;
 use crate::error::{Error, Result};
-use crate::format::{gguf, onnx};
+use crate::format::{self, gguf};
 use crate::model::{ImportanceSource, Metadata, Model, Plan};
 use crate::parallel;
 use files::{Files, GgufFiles, OnnxFiles};
@@ -105,8 +107,8 @@ enum Container<'a> {
         dialect: gguf::Dialect,
     },
     Onnx {
-        document: &'a onnx::Document,
-        options: onnx::SaveOptions,
+        document: &'a format::onnx::Document,
+        options: format::onnx::SaveOptions,
     },
 }
 
@@ -156,8 +158,12 @@ impl<'a> Job<'a> {
     }
 
     /// Makes the output an ONNX model. The planes of the plan's tensors, one after the other, are
-    /// the slots of the document's [`Bytes::Later`](onnx::Bytes::Later).
-    pub fn onnx(mut self, document: &'a onnx::Document, options: &onnx::SaveOptions) -> Self {
+    /// the slots of the document's [`Bytes::Later`](format::onnx::Bytes::Later).
+    pub fn onnx(
+        mut self,
+        document: &'a format::onnx::Document,
+        options: &format::onnx::SaveOptions,
+    ) -> Self {
         let options = options.clone();
         self.container = Container::Onnx { document, options };
         self

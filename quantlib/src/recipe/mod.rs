@@ -1,7 +1,8 @@
 //! From a model and a wish to a plan: llama-quantize's mixtures and overrides.
 //!
 //! [`plan`] chooses for each tensor what llama-quantize chooses, from the names, the shapes and the
-//! hyper-parameters alone. [`plan_after`] does so for a GGUF that a conversion would write.
+//! hyper-parameters alone. [`plan_after`] does so for a GGUF that a conversion would write, and
+//! [`onnx::plan`] plans what becomes of an ONNX model.
 
 mod category;
 mod compose;
@@ -9,6 +10,7 @@ mod document;
 mod hyper;
 mod mixture;
 mod name;
+pub mod onnx;
 mod options;
 mod order;
 mod pattern;

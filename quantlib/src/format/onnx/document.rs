@@ -128,3 +128,9 @@ impl Document {
         }
     }
 }
+
+/// Whether a path has the ending of ONNX models.
+pub fn is_onnx(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"))
+}

@@ -2,6 +2,17 @@
 
 use crate::dtype::DType;
 
+/// The numbers of element types in `TensorProto.DataType` that new tensors are made of.
+pub mod data_type {
+    #![expect(missing_docs, reason = "the names say it")]
+    pub const FLOAT: i64 = 1;
+    pub const UINT8: i64 = 2;
+    pub const INT8: i64 = 3;
+    pub const FLOAT16: i64 = 10;
+    pub const UINT4: i64 = 21;
+    pub const INT4: i64 = 22;
+}
+
 /// An element type as `TensorProto.DataType` numbers it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Element {

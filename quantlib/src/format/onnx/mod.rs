@@ -16,7 +16,7 @@ mod layout;
 mod node;
 mod reader;
 mod save;
-mod schema;
+pub(crate) mod schema;
 mod summary;
 mod tensor;
 mod varints;
@@ -24,7 +24,8 @@ mod walk;
 mod weights;
 mod wire;
 
-pub use document::Document;
+pub use document::{Document, is_onnx};
+pub use element::data_type;
 pub use layout::ExternalData;
 pub(crate) use layout::Layout;
 pub use node::{Node, make_node, make_tensor};

@@ -29,7 +29,7 @@ macro_rules! schema {
 
         $(
             #[allow(dead_code, reason = "the schema is whole, whatever of it is used")]
-            pub(super) mod $module {
+            pub(crate) mod $module {
                 $(pub(crate) const $field: u32 = $number;)*
             }
         )*

@@ -257,11 +257,27 @@ impl Message {
 
     /// Sets a field that is there once: in its place, or at the end if it was missing.
     pub fn set(&mut self, number: u32, value: impl Into<Value>) {
-        let mut places = self.fields.iter().rposition(|f| f.number == number);
-        match places.take() {
+        match self.fields.iter().rposition(|f| f.number == number) {
             Some(place) => self.fields[place] = Field::new(number, value),
             None => self.push(number, value),
         }
+    }
+
+    /// Gives a field other bytes, in its place and with its padding, or appends it.
+    pub fn put_bytes(&mut self, number: u32, bytes: Bytes) {
+        let mut fields = self.fields.iter_mut();
+        match fields.rfind(|field| field.number == number) {
+            Some(field) => field.value = Value::Bytes(bytes),
+            None => self.push(number, bytes),
+        }
+    }
+
+    /// Lets `keep` edit the messages of a repeated field, and removes those that it does not keep.
+    pub fn edit(&mut self, number: u32, keep: &mut dyn FnMut(&mut Message) -> bool) {
+        self.fields.retain_mut(|field| match &mut field.value {
+            Value::Message(message) if field.number == number => keep(message),
+            _ => true,
+        });
     }
 
     /// Removes all values of a field.

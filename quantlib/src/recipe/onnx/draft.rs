@@ -1,0 +1,274 @@
+//! An ONNX plan in the making: edits are collected while the graphs are looked at, then made.
+
+use super::OnnxPlan;
+use crate::error::{Error, Result};
+use crate::format::onnx::schema::{
+    graph, model as root, operator_set, tensor as tensor_field, value,
+};
+use crate::format::onnx::{
+    Bytes, Document, Graphs, Message, Names, Origin, Reader, Tensor, Weight, each_graph_mut,
+    make_tensor,
+};
+use crate::io::Limits;
+use crate::model::{Expr, Model, OutputTensor, Plan, TensorInfo};
+use crate::tensor::Encoding;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Everything that is known of the input, and what is decided about the output so far.
+pub(super) struct Draft<'d> {
+    pub(super) document: &'d Document,
+    pub(super) graphs: Graphs<'d>,
+    pub(super) names: Names,
+    model: Model,
+    /// The name in `model` of each weight, if it is there.
+    keys: Vec<Option<String>>,
+    /// Weights that the output no longer needs.
+    dropped: HashSet<usize>,
+    edits: HashMap<usize, GraphEdits>,
+    opsets: Vec<(&'static str, i64)>,
+    least_ir: i64,
+    plan: Plan,
+    /// Planes of the plan's tensors so far.
+    slots: usize,
+}
+
+/// What changes in one graph.
+#[derive(Default)]
+struct GraphEdits {
+    initializers: Vec<Message>,
+    /// What takes the place of a node; nothing if it goes.
+    nodes: BTreeMap<usize, Vec<Message>>,
+}
+
+/// A plane of a planned tensor as an initializer: the number of its element type, and its shape.
+pub(super) struct PlaneInfo {
+    pub(super) name: String,
+    pub(super) data_type: i64,
+    pub(super) shape: Vec<usize>,
+}
+
+impl<'d> Draft<'d> {
+    pub(super) fn new(document: &'d Document, limits: &Limits) -> Result<Self> {
+        let graphs = Graphs::new(document);
+        let (model, keys) = Reader::of_weights(document, &graphs.weights, limits)?;
+        Ok(Self {
+            names: Names::new(document),
+            document,
+            graphs,
+            model,
+            keys,
+            dropped: HashSet::new(),
+            edits: HashMap::new(),
+            opsets: Vec::new(),
+            least_ir: 0,
+            plan: Plan::default(),
+            slots: 0,
+        })
+    }
+
+    /// What a weight is, if its elements can be read.
+    pub(super) fn info(&self, weight: usize) -> Option<&TensorInfo> {
+        self.model.tensor(self.keys.get(weight)?.as_deref()?)
+    }
+
+    /// Whether a weight never changes: not a mere default of an input. Before IR version 4, every
+    /// initializer had to be an input, and was constant all the same.
+    pub(super) fn is_constant(&self, weight: &Weight<'_>) -> bool {
+        weight.origin != Origin::Default || self.document.ir_version() < 4
+    }
+
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.plan.notes.push(note.into());
+    }
+
+    /// Plans a tensor of several planes, which become initializers of a graph.
+    ///
+    /// # Errors
+    /// `misuse` if the encoding does not fit the shape.
+    pub(super) fn add(
+        &mut self,
+        tensor: OutputTensor,
+        graph: usize,
+        planes: Vec<PlaneInfo>,
+    ) -> Result<()> {
+        let sizes = tensor.encoding.planes(&tensor.shape)?;
+        let initializers = sizes.iter().zip(planes).map(|(size, plane)| {
+            let (slot, len) = (self.slots, size.bytes as u64);
+            self.slots += 1;
+            let raw = Bytes::Later { slot, len };
+            make_tensor(&plane.name, plane.data_type, &plane.shape, raw)
+        });
+        let initializers: Vec<_> = initializers.collect();
+        self.edits(graph).initializers.extend(initializers);
+        self.plan.tensors.push(tensor);
+        Ok(())
+    }
+
+    /// Puts nodes in the place of one.
+    pub(super) fn replace_node(&mut self, graph: usize, index: usize, nodes: Vec<Message>) {
+        self.edits(graph).nodes.insert(index, nodes);
+    }
+
+    /// Takes a weight that nobody uses any more out of the output.
+    pub(super) fn drop_weight(&mut self, index: usize) {
+        self.dropped.insert(index);
+        let Weight { graph, origin, .. } = self.graphs.weights[index];
+        if let Origin::Constant(node) = origin {
+            self.replace_node(graph, node, Vec::new());
+        }
+    }
+
+    /// Makes sure that the output imports an operator set.
+    pub(super) fn need_opset(&mut self, domain: &'static str, version: i64) {
+        self.opsets.push((domain, version));
+    }
+
+    /// Makes sure that the output says at least this version of the file format.
+    pub(super) fn need_ir(&mut self, version: i64) {
+        self.least_ir = self.least_ir.max(version);
+    }
+
+    fn edits(&mut self, graph: usize) -> &mut GraphEdits {
+        self.edits.entry(graph).or_default()
+    }
+
+    /// Plans copies of the initializers that stay, and makes the edits.
+    pub(super) fn finish(mut self) -> Result<OnnxPlan> {
+        let copies = self.copies();
+        let mut document = self.document.clone();
+        let drop_inputs = self.least_ir >= 4 && document.ir_version() < 4;
+        self.edit_model(&mut document);
+        each_graph_mut(&mut document, &mut |id, message| {
+            edit_initializers(message, &copies, id, drop_inputs);
+            if let Some(edits) = self.edits.remove(&id) {
+                edit_nodes(message, edits);
+            }
+        });
+        Ok(OnnxPlan {
+            model: self.model,
+            plan: self.plan,
+            document,
+        })
+    }
+
+    /// For each graph what becomes of its initializers in their order.
+    fn copies(&mut self) -> HashMap<usize, Vec<Fate>> {
+        let mut fates: HashMap<usize, Vec<Fate>> = HashMap::new();
+        for (index, weight) in self.graphs.weights.iter().enumerate() {
+            if matches!(weight.origin, Origin::Constant(_)) {
+                continue;
+            }
+            let mut fate = match self.dropped.contains(&index) {
+                true => Fate::Dropped,
+                false => Fate::Kept,
+            };
+            let key = self.keys[index].as_deref();
+            let info = key.and_then(|key| self.model.tensor(key));
+            if let (Fate::Kept, Some(info), Some(len)) = (&fate, info, stored(weight.tensor)) {
+                let slot = self.slots;
+                self.slots += 1;
+                fate = Fate::Later(Bytes::Later { slot, len });
+                self.plan.tensors.push(OutputTensor {
+                    name: info.name.clone(),
+                    shape: info.shape.clone(),
+                    encoding: Encoding::Block(info.dtype),
+                    source: Expr::input(&info.name),
+                    importance: None,
+                });
+            }
+            fates.entry(weight.graph).or_default().push(fate);
+        }
+        fates
+    }
+
+    fn edit_model(&self, document: &mut Document) {
+        let ir = document.ir_version();
+        let model = document.model_mut();
+        if ir < self.least_ir {
+            model.set(root::IR_VERSION, self.least_ir);
+        }
+        for &(domain, version) in &self.opsets {
+            let is_it = |import: &Message| import.text(operator_set::DOMAIN) == domain;
+            if !model.messages(root::OPSET_IMPORT).any(is_it) {
+                let mut import = Message::new();
+                import.push(operator_set::DOMAIN, domain);
+                import.push(operator_set::VERSION, version);
+                model.push(root::OPSET_IMPORT, import);
+            }
+        }
+    }
+}
+
+/// What becomes of an initializer.
+enum Fate {
+    Kept,
+    Dropped,
+    /// The job copies its bytes.
+    Later(Bytes),
+}
+
+/// The number of a tensor's bytes, if they are raw and lie in a file.
+fn stored(tensor: &Message) -> Option<u64> {
+    match tensor.bytes(tensor_field::RAW_DATA) {
+        Some(Bytes::Stored { len, .. }) => Some(*len),
+        _ => None,
+    }
+}
+
+fn edit_initializers(
+    message: &mut Message,
+    fates: &HashMap<usize, Vec<Fate>>,
+    id: usize,
+    drop_inputs: bool,
+) {
+    let mut fates = fates.get(&id).into_iter().flatten();
+    let mut constants = HashSet::new();
+    message.edit(graph::INITIALIZER, &mut |tensor| {
+        constants.insert(Tensor::new(tensor).name().to_owned());
+        match fates.next() {
+            Some(Fate::Dropped) => return false,
+            Some(Fate::Later(bytes)) => tensor.put_bytes(tensor_field::RAW_DATA, bytes.clone()),
+            Some(Fate::Kept) | None => {}
+        }
+        true
+    });
+    if drop_inputs {
+        message.edit(graph::INPUT, &mut |input| {
+            !constants.contains(input.text(value::NAME))
+        });
+    }
+}
+
+fn edit_nodes(message: &mut Message, mut edits: GraphEdits) {
+    let mut index = 0;
+    let fields = std::mem::take(message.fields_mut());
+    for field in fields {
+        let is_node = field.number == graph::NODE;
+        let replaced = match is_node {
+            true => edits.nodes.remove(&index),
+            false => None,
+        };
+        index += usize::from(is_node);
+        match replaced {
+            Some(nodes) => nodes
+                .into_iter()
+                .for_each(|node| message.push(graph::NODE, node)),
+            None => message.fields_mut().push(field),
+        }
+    }
+    for tensor in edits.initializers {
+        message.push(graph::INITIALIZER, tensor);
+    }
+}
+
+/// Refuses what cannot be expressed in the model's operator set.
+pub(super) fn need_version(document: &Document, version: i64, what: &str) -> Result<()> {
+    match document.opset("ai.onnx") {
+        Some(own) if own >= version => Ok(()),
+        own => Err(Error::unsupported(format!(
+            "{what} needs operator set {version}, but the model has {}; convert it with onnx.version_converter, or choose the layout matmulnbits",
+            own.unwrap_or_default()
+        ))
+        .in_file(document.path())),
+    }
+}
