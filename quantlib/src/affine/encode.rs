@@ -206,7 +206,8 @@ impl<'l> Encoder<'l> {
             }
         } else {
             scratch.codes.resize(codes, 0);
-            self.codes(units, x, &mut scratch.fits, &mut scratch.codes)?;
+            self.codes(units.clone(), x, &mut scratch.fits, &mut scratch.codes)?;
+            self.pad(units, &mut scratch.codes);
             pack(
                 self.isa,
                 Order::of(spec),
@@ -240,6 +241,31 @@ impl<'l> Encoder<'l> {
         choose(self.layout.spec(), self.source, work)
     }
 
+    /// Fills up groups that are shorter than their place, as onnxruntime leaves them: zeros, but for the
+    /// rest of the last code's byte. There stands what stood there in the byte before, unless that is
+    /// another byte of zero points.
+    fn pad(&self, units: Range<usize>, codes: &mut [u8]) {
+        let (Some(n), per_byte) = (self.layout.padded_group(), self.layout.per_byte()) else {
+            return;
+        };
+        for (i, unit) in units.enumerate() {
+            let len = self.layout.steps(unit);
+            if len == n {
+                continue;
+            }
+            let group = i * n;
+            let known = len >= per_byte || unit % self.layout.per_outer % per_byte != 0;
+            let byte_end = len.next_multiple_of(per_byte).min(n);
+            for at in group + len..group + byte_end {
+                codes[at] = match known {
+                    true => at.checked_sub(per_byte).map_or(0, |before| codes[before]),
+                    false => 0,
+                };
+            }
+            codes[group + byte_end..group + n].fill(0);
+        }
+    }
+
     fn store_fits(&self, fits: &Fits, scales: &mut [u8], zeros: &mut [u8], points: &mut Vec<u8>) {
         let spec = self.layout.spec();
         store(self.isa, spec.scale, &fits.scale, scales);
@@ -253,18 +279,25 @@ impl<'l> Encoder<'l> {
                 }
             }
             Zero::Point => {
-                points.clear();
-                points.extend(fits.zero.iter().map(|zero| *zero as i32 as u8));
-                let order = Order::of(spec);
-                if spec.packing == Packing::MatMulNBits {
-                    let row = self.layout.per_outer;
-                    let bytes = (row * usize::from(spec.bits)).div_ceil(8);
-                    for (points, out) in points.chunks(row).zip(zeros.chunks_mut(bytes)) {
-                        pack(self.isa, order, spec.bits, points, out);
-                    }
-                } else {
-                    pack(self.isa, order, spec.bits, points, zeros);
-                }
+                self.points(&fits.zero, points);
+                pack(self.isa, Order::of(spec), spec.bits, points, zeros);
+            }
+        }
+    }
+
+    /// Zero points as codes; where rows are padded to bytes, with the middle of the codes.
+    fn points(&self, zeros: &[f32], points: &mut Vec<u8>) {
+        let spec = self.layout.spec();
+        let row = match spec.packing {
+            Packing::MatMulNBits => self.layout.per_outer,
+            _ => zeros.len(),
+        };
+        points.clear();
+        for zeros in zeros.chunks(row.max(1)) {
+            points.extend(zeros.iter().map(|zero| *zero as i32 as u8));
+            if spec.packing == Packing::MatMulNBits {
+                let whole = points.len().next_multiple_of(self.layout.per_byte());
+                points.resize(whole, 1 << (spec.bits - 1));
             }
         }
     }
@@ -380,10 +413,6 @@ impl<F: Formula, C: Code> Encode<'_, F, C> {
             let padded = layout.padded_group().unwrap_or(group.len());
             let (out, rest_codes) = codes.split_at_mut(padded);
             encode_run(self.formula, fit, group, out);
-            if padded > group.len() {
-                let padding = C::of(self.formula.code(0.0, fit));
-                out[group.len()..].fill(padding);
-            }
             (x, codes) = (rest, rest_codes);
         }
     }

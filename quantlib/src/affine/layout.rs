@@ -245,6 +245,11 @@ impl AffineLayout {
         }
     }
 
+    /// Codes of a byte, for codes that are not larger.
+    pub(super) fn per_byte(&self) -> usize {
+        (8 / usize::from(self.spec.bits)).max(1)
+    }
+
     /// Steps along the axis that a unit has.
     pub(super) fn steps(&self, unit: usize) -> usize {
         let first = unit % self.per_outer * self.block;
@@ -254,12 +259,9 @@ impl AffineLayout {
     /// The least number of units whose multiples begin whole bytes in every plane.
     fn alignment(&self) -> usize {
         let bits = usize::from(self.spec.bits);
-        let zero_bits = if self.spec.zero == Zero::Point && self.is_grouped() {
-            bits
-        } else {
-            8
-        };
         let padded = self.spec.packing == Packing::MatMulNBits;
+        let points = self.spec.zero == Zero::Point && self.is_grouped();
+        let zero_bits = if points || padded { bits } else { 8 };
         let whole = |count: usize, bits: usize| (count * bits).is_multiple_of(8);
         let even = self.len.is_multiple_of(self.block) || self.outer == 1;
         let units = [1, 2, 4, 8].into_iter().find(|a| {

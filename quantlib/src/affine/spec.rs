@@ -102,6 +102,12 @@ pub enum Packing {
 pub enum Formula {
     /// `mx.quantize` of MLX 0.32.4 on the CPU.
     Mlx,
+    /// onnxruntime 1.31.1's weight-only quantizer: `matmul_nbits_quantizer`.
+    OrtBlocks,
+    /// onnxruntime 1.31.1's static quantization: `quant_utils`.
+    OrtQdq,
+    /// `nncf.compress_weights` of NNCF 3.4.0.
+    Nncf,
 }
 
 /// What a caller asks for by a layout's name; see [`AffineSpec::for_layout`].
@@ -147,7 +153,77 @@ impl AffineSpec {
         }
     }
 
-    /// What a layout's own tool writes, by the layout's name: `"mlx"`. `source` is the type of the
+    /// `mx.quantize(w, mode=…)` with `"mxfp4"`, `"mxfp8"` or `"nvfp4"`.
+    ///
+    /// # Errors
+    /// `misuse` for any other name.
+    pub fn mlx_float(mode: &str) -> Result<Self> {
+        let (element, bits, group, scale) = match mode {
+            "mxfp4" => (Element::E2M1, 4, 32, DType::F8E8M0),
+            "mxfp8" => (Element::E4M3, 8, 32, DType::F8E8M0),
+            "nvfp4" => (Element::E2M1, 4, 16, DType::F8E4M3),
+            _ => {
+                return Err(Error::misuse(format!(
+                    "unknown mode '{mode}'; MLX has affine, mxfp4, mxfp8 and nvfp4"
+                )));
+            }
+        };
+        Ok(Self {
+            element,
+            symmetric: true,
+            scale,
+            zero: Zero::None,
+            ..Self::mlx(bits, group, DType::F32)
+        })
+    }
+
+    /// The weight of onnxruntime's MatMulNBits, as `matmul_nbits_quantizer` makes it: the tensor is
+    /// (N, K), the transpose of what MatMul multiplies with. 2, 4 or 8 bits; `dtype` is the type of
+    /// weights and scales.
+    pub fn matmul_nbits(bits: u8, block_size: usize, symmetric: bool, dtype: DType) -> Self {
+        Self {
+            bits,
+            element: Element::Unsigned,
+            group: Group::Blocks(block_size),
+            axis: -1,
+            symmetric,
+            scale: dtype,
+            zero: if symmetric { Zero::None } else { Zero::Point },
+            packing: Packing::MatMulNBits,
+            formula: Formula::OrtBlocks,
+        }
+    }
+
+    /// What ONNX's DequantizeLinear reads: blocks of 2 and 4 bits as `matmul_nbits_quantizer` makes
+    /// them, all else as `quantize_static`. Symmetric codes are signed and have no zero points,
+    /// asymmetric ones are unsigned.
+    pub fn qdq(bits: u8, group: Group, axis: isize, symmetric: bool, dtype: DType) -> Self {
+        let weight_only = matches!(group, Group::Blocks(_)) && matches!(bits, 2 | 4);
+        Self {
+            bits,
+            element: if symmetric { Element::Signed } else { Element::Unsigned },
+            group,
+            axis,
+            symmetric,
+            scale: dtype,
+            zero: if symmetric { Zero::None } else { Zero::Point },
+            packing: Packing::Onnx,
+            formula: if weight_only { Formula::OrtBlocks } else { Formula::OrtQdq },
+        }
+    }
+
+    /// What `nncf.compress_weights` writes for OpenVINO: scales of f16; symmetric codes are signed and
+    /// have no zero points, asymmetric ones are unsigned.
+    pub fn openvino(bits: u8, group: Group, axis: isize, symmetric: bool) -> Self {
+        Self {
+            packing: Packing::OpenVino,
+            formula: Formula::Nncf,
+            ..Self::qdq(bits, group, axis, symmetric, DType::F16)
+        }
+    }
+
+    /// What a layout's own tool writes, by the layout's name: `"mlx"`, `"matmulnbits"`, `"qdq"`,
+    /// `"openvino"`; also MLX's modes `"mxfp4"`, `"mxfp8"` and `"nvfp4"`, which leave nothing to wish for. `source` is the type of the
     /// weights; `scale` is the tool's choice if `None`.
     ///
     /// # Errors
@@ -155,9 +231,15 @@ impl AffineSpec {
     pub fn for_layout(layout: &str, wish: &AffineWish, source: DType) -> Result<Self> {
         let mut spec = match layout {
             "mlx" => Self::mlx(wish.bits, wish.blocks(layout)?, source),
+            "matmulnbits" => {
+                Self::matmul_nbits(wish.bits, wish.blocks(layout)?, wish.symmetric, source)
+            }
+            "qdq" => Self::qdq(wish.bits, wish.group, wish.axis, wish.symmetric, source),
+            "openvino" => Self::openvino(wish.bits, wish.group, wish.axis, wish.symmetric),
+            "mxfp4" | "mxfp8" | "nvfp4" => return Self::mlx_float(layout),
             _ => {
                 return Err(Error::misuse(format!(
-                    "unknown layout '{layout}'; the layouts are mlx"
+                    "unknown layout '{layout}'; the layouts are mlx, mxfp4, mxfp8, nvfp4, matmulnbits, qdq and openvino"
                 )));
             }
         };

@@ -1,11 +1,20 @@
 //! Whose arithmetic finds scales, zeros and codes: one file a tool.
 
 mod mlx;
+mod mlx_float;
+mod nncf;
+mod ort_blocks;
+mod ort_qdq;
 
-use super::spec::{AffineSpec, Element, Formula as Name, Zero};
+use super::spec::{AffineSpec, Element, Formula as Name, Group, Packing, Zero};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::numeric::{Bf16, F16};
 use mlx::Mlx;
+use mlx_float::{E2M1, E4M3, PowerOfTwo, SmallFloat};
+use nncf::Nncf;
+use ort_blocks::OrtBlocks;
+use ort_qdq::OrtQdq;
 
 /// From a group's range to its scale, and from elements to codes.
 ///
@@ -37,6 +46,23 @@ pub(super) fn nearest_even_i32(x: f32) -> i32 {
     (x + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
 }
 
+/// The nearest integer to a number of at least 0, ties away from zero: C's `roundf`.
+#[inline(always)]
+pub(super) fn round_away_i32(x: f32) -> i32 {
+    // The number below one half: a half itself would round 0.49999997 up.
+    (x + 0.499_999_97) as i32
+}
+
+/// `x` rounded to the type of the elements.
+#[inline(always)]
+pub(super) fn round_to(source: DType, x: f32) -> f32 {
+    match source {
+        DType::F16 => F16::from_f32(x).to_f32(),
+        DType::BF16 => Bf16::from_f32(x).to_f32(),
+        _ => x,
+    }
+}
+
 /// `x` between `low` and `high`; `low` for NaN.
 #[inline(always)]
 pub(super) fn clamp(x: f32, low: f32, high: f32) -> f32 {
@@ -56,22 +82,46 @@ pub(super) trait WithFormula {
 /// `unsupported` if the formula does not compute what else the spec asks for.
 pub(super) fn choose<W: WithFormula>(
     spec: &AffineSpec,
-    _source: DType,
+    source: DType,
     work: W,
 ) -> Result<W::Output> {
+    let AffineSpec {
+        bits, symmetric, ..
+    } = *spec;
+    let signed = spec.element == Element::Signed;
+    let integers = signed || spec.element == Element::Unsigned;
+    // Symmetric codes need no zero if they have a sign, or their packing implies their middle.
+    let implied = signed || spec.packing == Packing::MatMulNBits;
+    let zero_fits = match spec.zero {
+        Zero::None => symmetric && implied,
+        Zero::Point => true,
+        Zero::Bias => false,
+    };
     match (spec.formula, spec.element, spec.zero) {
-        (Name::Mlx, Element::Unsigned, Zero::Bias) => Ok(work.run(Mlx::new(spec.bits))),
+        (Name::Mlx, Element::Unsigned, Zero::Bias) if bits <= 8 => Ok(work.run(Mlx::new(bits))),
+        (Name::Mlx, Element::E2M1, Zero::None) => match spec.scale {
+            DType::F8E4M3 => Ok(work.run(SmallFloat::new(source, E2M1))),
+            _ => Ok(work.run(PowerOfTwo::new(source, E2M1))),
+        },
+        (Name::Mlx, Element::E4M3, Zero::None) => Ok(work.run(PowerOfTwo::new(source, E4M3))),
+        (Name::OrtBlocks, ..) if integers && bits <= 8 && zero_fits => {
+            let stored = spec.packing == Packing::MatMulNBits && source == DType::F16;
+            Ok(work.run(OrtBlocks::new(bits, symmetric, signed, stored)))
+        }
+        (Name::OrtQdq, ..) if integers && zero_fits => {
+            let blocked = matches!(spec.group, Group::Blocks(_));
+            let formula = OrtQdq::new(bits, symmetric, signed, blocked, source);
+            Ok(work.run(formula))
+        }
+        (Name::Nncf, ..) if integers && bits <= 8 && zero_fits && symmetric == signed => {
+            Ok(work.run(Nncf::new(bits, symmetric)))
+        }
         _ => Err(Error::unsupported(format!(
-            "{:?} has no formula for {:?} codes of {} bits with {:?} and {} ranges; choose another formula",
+            "{:?} has no formula for {:?} codes of {bits} bits, {:?} to place zero and {} ranges; choose another formula",
             spec.formula,
             spec.element,
-            spec.bits,
             spec.zero,
-            if spec.symmetric {
-                "symmetric"
-            } else {
-                "asymmetric"
-            },
+            if symmetric { "symmetric" } else { "asymmetric" },
         ))),
     }
 }
