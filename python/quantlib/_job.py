@@ -42,8 +42,14 @@ def quantize_model(
     non_finite: Literal["error", "zero"] = "error",
     memory_limit: int | None = None,
     dry_run: bool = False,
+    block_size: int | None = None,
+    symmetric: bool = False,
+    layout: Literal["matmulnbits", "qdq"] | None = None,
+    accuracy_level: int | None = None,
+    exclude: Iterable[str] = (),
+    external_data: Literal["auto", "always", "never"] | None = None,
 ) -> Report:
-    """Quantize a model: the file that llama-quantize writes, byte for byte.
+    """Quantize a model: the file that llama-quantize writes, byte for byte; or an ONNX model.
 
     Parameters
     ----------
@@ -52,7 +58,9 @@ def quantize_model(
     out : path
         The GGUF file to write. It appears when it is complete; an existing one is replaced then.
     recipe : str
-        A name of llama-quantize in either case, such as "q4_k_m"; "q4_k" means the same here.
+        A name of llama-quantize in either case, such as "q4_k_m"; "q4_k" means the same here. For
+        ONNX models "int4" or "int8": weights of matrix products in blocks, as onnxruntime's
+        ``matmul_nbits_quantizer`` makes them.
     imatrix : path or ImportanceMatrix, optional
         How much each column matters: a file that llama-imatrix or :meth:`ImportanceMatrix.save`
         wrote, in GGUF or the older .dat form, which is read tensor by tensor; or a matrix in memory.
@@ -91,6 +99,19 @@ def quantize_model(
         Bytes that tensor data may take in memory; 128 MiB by default.
     dry_run : bool
         Report what would be written, and write nothing.
+    block_size : int, optional
+        ONNX: weights of a column that share a scale: 16, 32 (the default), 64, 128 or 256.
+    symmetric : bool
+        ONNX: the same range on both sides of zero, and no zero points.
+    layout : {"matmulnbits", "qdq"}, optional
+        ONNX: the operators that take the weights: onnxruntime's MatMulNBits, or DequantizeLinear in
+        blocks, from operator set 21 on.
+    accuracy_level : int, optional
+        ONNX: MatMulNBits' attribute; with 4, onnxruntime calculates with 8-bit activations.
+    exclude : iterable of str
+        ONNX: regular expressions (ECMAScript); nodes in whose name one is found are left alone.
+    external_data : {"auto", "always", "never"}, optional
+        ONNX: whether data go to a file beside the model, ``OUT.data``.
 
     Examples
     --------
@@ -111,6 +132,12 @@ def quantize_model(
         "imatrix": imatrix._store if isinstance(imatrix, ImportanceMatrix) else imatrix,
         "include_weights": list(include_weights),
         "exclude_weights": list(exclude_weights),
+        "block_size": block_size,
+        "symmetric": symmetric,
+        "layout": layout,
+        "accuracy_level": accuracy_level,
+        "exclude": list(exclude),
+        "external_data": external_data,
     }
     return Report(json.loads(_quantlib.quantize_model(src, out, recipe, wishes)))
 
@@ -129,6 +156,7 @@ def convert_model(
     non_finite: Literal["error", "zero"] = "error",
     memory_limit: int | None = None,
     dry_run: bool = False,
+    external_data: Literal["auto", "always", "never"] | None = None,
 ) -> Report:
     """Convert a Hugging Face folder to GGUF: the file that convert_hf_to_gguf.py writes.
 
@@ -149,12 +177,15 @@ def convert_model(
         For an adapter: the folder of its base model, if adapter_config.json does not name one.
     lora, threads, progress, pre, non_finite, memory_limit, dry_run
         As for :func:`quantize_model`.
+    external_data : {"auto", "always", "never"}, optional
+        For an ONNX model, which is copied: whether data go to a file beside it, ``OUT.data``.
 
     Examples
     --------
     >>> ql.convert_model("my-model", "my-model-f16.gguf", "f16")  # doctest: +SKIP
     """
     wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre, lora)
+    wishes["external_data"] = external_data
     return Report(json.loads(_quantlib.convert_model(src, out, outtype, name, base, wishes)))
 
 

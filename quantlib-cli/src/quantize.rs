@@ -1,30 +1,55 @@
 //! `quantlib quantize`
 
-use crate::args::{Exceptions, Quantize};
+use crate::args::{Exceptions, Quantize, Target};
 use crate::report;
 use quantlib::format::imatrix;
-use quantlib::job::{Quantization, quantize_model};
+use quantlib::job::{Quantization, quantize_model, quantize_onnx};
 use quantlib::recipe::QuantizeOptions;
-use quantlib::{Error, NonFinite};
+use quantlib::recipe::Recipe;
+use quantlib::recipe::onnx::OnnxRecipe;
+use quantlib::{Error, ErrorKind, NonFinite};
 
 pub(crate) fn run(mut args: Quantize) -> Result<(), Error> {
-    let matrix = args.exceptions.imatrix.take();
-    let matrix = matrix.map(imatrix::Reader::open).transpose()?;
     if let Some(bytes) = args.max_buffer_size {
         args.job.memory_limit = bytes;
     }
-    let mut wish = Quantization::new(args.recipe);
+    match args.target {
+        Target::Gguf(recipe) => gguf(args, recipe),
+        Target::Onnx(recipe) => onnx(args, recipe),
+    }
+}
+
+fn gguf(mut args: Quantize, recipe: Recipe) -> Result<(), Error> {
+    if args.onnx.any() {
+        let what = "the options of ONNX models have no meaning for this type; leave them out";
+        return Err(Error::new(ErrorKind::Misuse, what));
+    }
+    let matrix = args.exceptions.imatrix.take();
+    let matrix = matrix.map(imatrix::Reader::open).transpose()?;
+    let non_finite = non_finite(&args);
+    let mut wish = Quantization::new(recipe);
     wish.options = options(args.exceptions);
     wish.convert.pre = args.pre;
     wish.convert.loras = args.adapters.loras;
-    let non_finite = match args.zero_non_finite {
-        true => NonFinite::Zero,
-        false => NonFinite::Refuse,
-    };
     let importance = matrix.as_ref().map(|matrix| matrix as _);
     report::run(&args.job, non_finite, importance, |options| {
         quantize_model(&args.src, &args.job.output, &wish, options)
     })
+}
+
+fn onnx(args: Quantize, recipe: OnnxRecipe) -> Result<(), Error> {
+    let non_finite = non_finite(&args);
+    let wish = args.onnx.wish(recipe);
+    report::run(&args.job, non_finite, None, |options| {
+        quantize_onnx(&args.src, &args.job.output, &wish, options)
+    })
+}
+
+fn non_finite(args: &Quantize) -> NonFinite {
+    match args.zero_non_finite {
+        true => NonFinite::Zero,
+        false => NonFinite::Refuse,
+    }
 }
 
 fn options(args: Exceptions) -> QuantizeOptions {

@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::{signals, size};
 use quantlib::job::{JobOptions, Report};
 use quantlib::model::ImportanceSource;
-use quantlib::{Error, NonFinite};
+use quantlib::{Encoding, Error, NonFinite};
 use std::ops::ControlFlow;
 
 /// Runs `job` with a progress bar and signals, and prints what it did or would do.
@@ -128,17 +128,20 @@ fn summary(report: &Report) -> String {
 
 /// How many tensors became what: `74: 48 q4_k, 9 q6_k, 17 f32`.
 fn types(report: &Report) -> String {
-    let mut counts: Vec<(quantlib::DType, usize)> = Vec::new();
+    let mut counts: Vec<(&Encoding, usize)> = Vec::new();
     for tensor in &report.tensors {
-        match counts.iter_mut().find(|(dtype, _)| *dtype == tensor.to) {
+        match counts
+            .iter_mut()
+            .find(|(encoding, _)| *encoding == &tensor.to)
+        {
             Some((_, count)) => *count += 1,
-            None => counts.push((tensor.to, 1)),
+            None => counts.push((&tensor.to, 1)),
         }
     }
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let counts: Vec<_> = counts
         .iter()
-        .map(|(dtype, count)| format!("{count} {dtype}"))
+        .map(|(encoding, count)| format!("{count} {encoding}"))
         .collect();
     format!("{}: {}", report.tensors.len(), counts.join(", "))
 }

@@ -8,7 +8,9 @@ use crate::work::{self, Monitor};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 use quantlib::arch::{ConvertOptions, Lora, OutType};
+use quantlib::format::onnx::{SaveOptions, is_onnx};
 use quantlib::job::{self, JobOptions, Quantization, Report};
+use quantlib::recipe::onnx::{OnnxQuantization, OnnxRecipe};
 use quantlib::recipe::{KvOverride, OverrideValue, Recipe, TensorType};
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -46,6 +48,18 @@ struct Exceptions<'py> {
     exclude_weights: Vec<String>,
 }
 
+/// What quantizing an ONNX model may be told.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct OnnxWishes {
+    block_size: Option<usize>,
+    symmetric: bool,
+    layout: Option<String>,
+    accuracy_level: Option<i64>,
+    exclude: Vec<String>,
+    external_data: Option<String>,
+}
+
 /// Quantizes a model; the report comes as JSON.
 #[pyfunction]
 pub fn quantize_model(
@@ -54,6 +68,12 @@ pub fn quantize_model(
     recipe: &str,
     wishes: &Bound<'_, PyDict>,
 ) -> PyResult<String> {
+    if let Ok(recipe) = recipe.parse() {
+        let wish = wishes.extract::<OnnxWishes>()?.wish(recipe)?;
+        return wishes.extract::<Wishes<'_>>()?.run(None, |options| {
+            job::quantize_onnx(&src, &out, &wish, options)
+        });
+    }
     let exceptions: Exceptions<'_> = wishes.extract()?;
     let wishes: Wishes<'_> = wishes.extract()?;
     let importance = exceptions
@@ -81,6 +101,14 @@ pub fn convert_model(
     base: Option<PathBuf>,
     wishes: &Bound<'_, PyDict>,
 ) -> PyResult<String> {
+    if is_onnx(&src) {
+        let external = wishes.get_item("external_data")?;
+        let external = external.and_then(|when| when.extract().ok());
+        let save = save_options(external)?;
+        return wishes
+            .extract::<Wishes<'_>>()?
+            .run(None, |options| job::copy_onnx(&src, &out, &save, options));
+    }
     let wishes: Wishes<'_> = wishes.extract()?;
     let mut wish = ConvertOptions::default();
     wish.outtype = outtype.parse::<OutType>().map_err(to_python)?;
@@ -144,6 +172,30 @@ impl Wishes<'_> {
         let report = Python::attach(|py| work::run(py, work, listen))?;
         serde_json::to_string(&report).map_err(|e| misuse(format!("the report is no JSON: {e}")))
     }
+}
+
+impl OnnxWishes {
+    fn wish(self, recipe: OnnxRecipe) -> PyResult<OnnxQuantization> {
+        let mut wish = OnnxQuantization::new(recipe);
+        wish.block_size = self.block_size.unwrap_or(wish.block_size);
+        wish.symmetric = self.symmetric;
+        if let Some(layout) = self.layout {
+            wish.layout = layout.parse().map_err(to_python)?;
+        }
+        wish.accuracy_level = self.accuracy_level;
+        let exclude = self.exclude.iter().map(|pattern| pattern.parse());
+        wish.exclude = exclude.collect::<Result<_, _>>().map_err(to_python)?;
+        wish.save = save_options(self.external_data)?;
+        Ok(wish)
+    }
+}
+
+fn save_options(external_data: Option<String>) -> PyResult<SaveOptions> {
+    let mut save = SaveOptions::default();
+    if let Some(when) = external_data {
+        save.external_data = when.parse().map_err(to_python)?;
+    }
+    Ok(save)
 }
 
 impl Exceptions<'_> {

@@ -1,6 +1,6 @@
 //! Quantized tensors in memory: a shape, an encoding and its planes.
 
-use crate::affine::{AffineLayout, AffineSpec, Element, Group, Zero};
+use crate::affine::{AffineLayout, AffinePlane, AffineSpec, Element, Group, Zero};
 use crate::codec;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use std::fmt;
 pub enum Encoding {
     /// One plane, `data`, of ggml blocks or plain elements.
     Block(DType),
-    /// Codes, scales, and zero points or biases, each in a plane.
+    /// The planes `codes`, `scales` and `zero_points` or `biases`.
     Affine(AffineSpec),
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Encoding {
 /// One of the byte arrays that an [`Encoding`] is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plane {
-    /// `"data"` for block formats, `"codes"`, `"scales"`, `"zero_points"` or `"biases"`.
+    /// `"data"` for block formats; `"codes"`, `"scales"`, `"zero_points"`, `"biases"` for planar ones.
     pub name: &'static str,
     /// Length in bytes.
     pub bytes: usize,
@@ -59,34 +59,34 @@ impl Encoding {
             }]),
             Self::Affine(spec) => {
                 let layout = AffineLayout::new(spec, shape)?;
+                let plane = |name, plane: &AffinePlane| Plane {
+                    name,
+                    bytes: plane.bytes,
+                };
                 let zeros = match spec.zero {
                     Zero::Bias => "biases",
-                    Zero::Point | Zero::None => "zero_points",
+                    _ => "zero_points",
                 };
-                let planes = [
-                    ("codes", Some(layout.codes())),
-                    ("scales", Some(layout.scales())),
-                    (zeros, layout.zeros()),
+                let mut planes = vec![
+                    plane("codes", layout.codes()),
+                    plane("scales", layout.scales()),
                 ];
-                let planes = planes.into_iter().filter_map(|(name, plane)| {
-                    let bytes = plane?.bytes;
-                    Some(Plane { name, bytes })
-                });
-                Ok(planes.collect())
+                planes.extend(layout.zeros().map(|zero| plane(zeros, zero)));
+                Ok(planes)
             }
         }
     }
 
-    /// The type of an encoding of one plane.
+    /// The type of a tensor of one plane.
     ///
     /// # Errors
-    /// `unsupported` for others.
-    pub fn block_type(&self) -> Result<DType> {
+    /// `unsupported` for planar encodings, for containers and jobs that know none.
+    pub fn block(&self) -> Result<DType> {
         match self {
             Self::Block(dtype) => Ok(*dtype),
-            Self::Affine(_) => Err(Error::unsupported(format!(
-                "is to be stored as {self}, in several planes, which this kind of file has no place for"
-            ))),
+            Self::Affine(_) => Err(Error::unsupported(
+                "codes and scales in planes of their own cannot be stored here; choose a type of one plane",
+            )),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `quantlib convert`
 
+use super::onnx::OnnxSave;
 use super::{Adapters, Job, out_type};
 use clap::Args;
 use quantlib::arch::OutType;
@@ -8,11 +9,11 @@ use std::path::PathBuf;
 /// Convert a Hugging Face folder or a LoRA adapter into a GGUF file
 ///
 /// The output is the file that convert_hf_to_gguf.py writes, byte for byte, or convert_lora_to_gguf.py
-/// for the folder of a PEFT adapter.
+/// for the folder of a PEFT adapter. An ONNX model is copied, with its data moved if that is asked for.
 #[derive(Args)]
 pub(crate) struct Convert {
     /// A Hugging Face folder (config.json, safetensors, tokenizer), or that of a PEFT adapter
-    /// (adapter_config.json, adapter_model.safetensors)
+    /// (adapter_config.json, adapter_model.safetensors); or an ONNX model
     pub(crate) src: PathBuf,
 
     /// The type of matrices: f32, f16, bf16, q8_0 or auto; auto is bf16 or f16, as the model is
@@ -38,4 +39,7 @@ pub(crate) struct Convert {
     /// adapter_config.json does not name it
     #[arg(long, value_name = "DIR")]
     pub(crate) base: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) onnx: OnnxSave,
 }

@@ -5,6 +5,7 @@ mod convert;
 mod edit;
 mod extract;
 mod inspect;
+mod onnx;
 mod quantize;
 mod split;
 mod types;
@@ -14,15 +15,17 @@ pub(crate) use convert::Convert;
 pub(crate) use edit::Edit;
 pub(crate) use extract::Extract;
 pub(crate) use inspect::Inspect;
-pub(crate) use quantize::{Exceptions, Quantize};
+pub(crate) use quantize::{Exceptions, Quantize, Target};
 pub(crate) use split::{Merge, Split};
 pub(crate) use types::Types;
 
 use crate::size;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use quantlib::arch::{Lora, OutType};
+use quantlib::format::onnx::ExternalData;
 use quantlib::model::NamePattern;
-use quantlib::recipe::{KvOverride, Recipe};
+use quantlib::recipe::KvOverride;
+use quantlib::recipe::onnx::OnnxLayout;
 use quantlib::{DType, GGML_VERSION, LLAMA_CPP_VERSION};
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -34,6 +37,7 @@ use std::sync::LazyLock;
 Examples:
   quantlib quantize my-model -o my-model-q4_k_m.gguf -t q4_k_m
   quantlib quantize my-model-f16.gguf -o my-model-q8_0.gguf -t q8_0 --dry-run
+  quantlib quantize model.onnx -o model-int4.onnx -t int4
   quantlib convert my-model -o my-model-f16.gguf -t f16
   quantlib inspect my-model-q4_k_m.gguf --tensors
   quantlib compare my-model my-model-q4_k_m.gguf --worst 10
@@ -110,7 +114,8 @@ macro_rules! parsers {
     )*};
 }
 parsers! {
-    recipe: Recipe;
+    external_data: ExternalData;
+    onnx_layout: OnnxLayout;
     out_type: OutType;
     lora: Lora;
     dtype: DType;

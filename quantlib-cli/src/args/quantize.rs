@@ -1,27 +1,31 @@
 //! `quantlib quantize`
 
-use super::{Adapters, Job, dtype, kv_override, recipe};
+use super::onnx::OnnxOptions;
+use super::{Adapters, Job, dtype, kv_override};
 use crate::size;
 use crate::tensor_types::TensorTypes;
 use clap::Args;
 use quantlib::DType;
+use quantlib::Error;
+use quantlib::recipe::onnx::OnnxRecipe;
 use quantlib::recipe::{KvOverride, Recipe};
 use std::path::PathBuf;
 
-/// Quantize a Hugging Face folder or a GGUF file into a GGUF file
+/// Quantize a Hugging Face folder or a GGUF file into a GGUF file, or an ONNX model into another
 ///
-/// The output is the file that llama-quantize writes, byte for byte; for a Hugging Face folder, the
+/// A GGUF file is the one that llama-quantize writes, byte for byte; for a Hugging Face folder, the
 /// one that convert_hf_to_gguf.py and then llama-quantize write, with no file between. Tensors are
 /// streamed, so the model may be larger than the memory.
 #[derive(Args)]
 pub(crate) struct Quantize {
-    /// A Hugging Face folder (config.json, safetensors, tokenizer) or a GGUF file, the first part
-    /// of a split one included
+    /// A Hugging Face folder (config.json, safetensors, tokenizer), a GGUF file, the first part of a
+    /// split one included, or an ONNX model
     pub(crate) src: PathBuf,
 
-    /// What most tensors become, such as q4_k_m or q8_0; `quantlib types` lists all recipes
-    #[arg(short = 't', long = "type", value_name = "NAME", value_parser = recipe)]
-    pub(crate) recipe: Recipe,
+    /// What most tensors become, such as q4_k_m or q8_0; `quantlib types` lists all recipes. For ONNX
+    /// models int4 or int8
+    #[arg(short = 't', long = "type", value_name = "NAME", value_parser = Target::parse)]
+    pub(crate) target: Target,
 
     #[command(flatten)]
     pub(crate) job: Job,
@@ -43,6 +47,25 @@ pub(crate) struct Quantize {
 
     #[command(flatten)]
     pub(crate) exceptions: Exceptions,
+
+    #[command(flatten)]
+    pub(crate) onnx: OnnxOptions,
+}
+
+/// A recipe, whose name tells the kind of output.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    Gguf(Recipe),
+    Onnx(OnnxRecipe),
+}
+
+impl Target {
+    fn parse(name: &str) -> Result<Self, Error> {
+        match name.parse() {
+            Ok(recipe) => Ok(Self::Onnx(recipe)),
+            Err(_) => name.parse().map(Self::Gguf),
+        }
+    }
 }
 
 /// Exceptions from the recipe, named like llama-quantize's options.

@@ -201,14 +201,22 @@ impl AffineSpec {
         let weight_only = matches!(group, Group::Blocks(_)) && matches!(bits, 2 | 4);
         Self {
             bits,
-            element: if symmetric { Element::Signed } else { Element::Unsigned },
+            element: if symmetric {
+                Element::Signed
+            } else {
+                Element::Unsigned
+            },
             group,
             axis,
             symmetric,
             scale: dtype,
             zero: if symmetric { Zero::None } else { Zero::Point },
             packing: Packing::Onnx,
-            formula: if weight_only { Formula::OrtBlocks } else { Formula::OrtQdq },
+            formula: if weight_only {
+                Formula::OrtBlocks
+            } else {
+                Formula::OrtQdq
+            },
         }
     }
 

@@ -75,8 +75,8 @@ pub fn compare_files(
         let b_plan = Converted::new(&b, b_path, &a)?;
         let comparer = Comparer { options };
         comparer.run(
-            &Converted::subject(&a, a_plan.as_ref()),
-            &Converted::subject(&b, b_plan.as_ref()),
+            &Converted::subject(&a, a_plan.as_ref())?,
+            &Converted::subject(&b, b_plan.as_ref())?,
         )
     }
     #[cfg(not(feature = "hf"))]
@@ -110,9 +110,9 @@ impl Converted {
         }))
     }
 
-    fn subject<'m>(model: &'m Model, plan: Option<&'m Self>) -> Subject<'m> {
+    fn subject<'m>(model: &'m Model, plan: Option<&'m Self>) -> Result<Subject<'m>> {
         match plan {
-            None => Subject::stored(model),
+            None => Ok(Subject::stored(model)),
             Some(plan) => Subject::planned(model, &plan.metadata, &plan.tensors),
         }
     }

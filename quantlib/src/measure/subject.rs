@@ -29,10 +29,10 @@ impl<'m> Subject<'m> {
         model: &'m Model,
         metadata: &'m Metadata,
         tensors: &[OutputTensor],
-    ) -> Self {
+    ) -> Result<Self> {
         let tensors = tensors.iter();
-        let tensors = tensors.map(|tensor| (tensor.info(), tensor.source.clone()));
-        Self::new(model, metadata, tensors.collect())
+        let tensors = tensors.map(|tensor| Ok((tensor.info()?, tensor.source.clone())));
+        Ok(Self::new(model, metadata, tensors.collect::<Result<_>>()?))
     }
 
     fn new(model: &'m Model, metadata: &'m Metadata, tensors: Vec<(TensorInfo, Expr)>) -> Self {

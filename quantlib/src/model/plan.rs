@@ -28,14 +28,12 @@ impl OutputTensor {
     /// What a file that it lies in says of it.
     ///
     /// # Errors
-    /// `unsupported` for encodings of several planes, which are several tensors there.
+    /// `unsupported` if it has several planes, which are tensors of their own in a file.
     pub fn info(&self) -> Result<TensorInfo> {
+        let dtype = self.encoding.block();
         Ok(TensorInfo {
             name: self.name.clone(),
-            dtype: self
-                .encoding
-                .block_type()
-                .map_err(|e| e.in_tensor(&self.name))?,
+            dtype: dtype.map_err(|e| e.in_tensor(&self.name))?,
             shape: self.shape.clone(),
         })
     }

@@ -5,6 +5,7 @@ use crate::model::{Expr, Metadata, OutputTensor, Plan};
 use crate::recipe::name::Recipe;
 use crate::recipe::options::QuantizeOptions;
 use crate::recipe::plan::{Header, plan};
+use crate::tensor::Encoding;
 use std::collections::HashMap;
 
 /// Plans `recipe` for the GGUF that `convert` describes, straight from the input of `convert`,
@@ -61,7 +62,7 @@ fn join(written: &HashMap<&str, &OutputTensor>, tensor: &OutputTensor) -> Result
         let first = written
             .get(name)
             .ok_or_else(|| Error::malformed(format!("its source '{name}' is not converted")))?;
-        let dtype = first.encoding.block_type()?;
+        let dtype = first.encoding.block()?;
         if first.encoding != tensor.encoding && !dtype.is_plain_float() {
             return Err(Error::unsupported(format!(
                 "{dtype} between the source and the output; convert to f32, f16 or bf16 first"
@@ -71,14 +72,12 @@ fn join(written: &HashMap<&str, &OutputTensor>, tensor: &OutputTensor) -> Result
     // Values that stay in the intermediate type are rounded to it by being encoded.
     let through = |name: &str| match written.get(name) {
         Some(first) if first.encoding == tensor.encoding => first.source.clone(),
-        Some(first) => {
-            // Asked for above.
-            match first.encoding.block_type() {
-                Ok(dtype) => first.source.clone().cast(dtype),
-                Err(_) => first.source.clone(),
-            }
-        }
-        None => Expr::input(name),
+        Some(OutputTensor {
+            encoding: Encoding::Block(dtype),
+            source,
+            ..
+        }) => source.clone().cast(*dtype),
+        _ => Expr::input(name),
     };
     Ok(OutputTensor {
         source: tensor.source.substitute(&through),
@@ -91,7 +90,6 @@ mod tests {
     use super::*;
     use crate::dtype::DType;
     use crate::model::{Edit, Value};
-    use crate::tensor::Encoding;
 
     fn tensor(name: &str, dtype: DType, source: Expr) -> OutputTensor {
         OutputTensor {

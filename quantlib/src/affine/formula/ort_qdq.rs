@@ -70,7 +70,11 @@ impl Formula for OrtQdq {
         };
         let exact = range / (self.high - self.low);
         let scale = round_to(self.source, exact as f32);
-        let used = if self.blocked { f64::from(scale) } else { exact };
+        let used = if self.blocked {
+            f64::from(scale)
+        } else {
+            exact
+        };
         if used < self.tiny() {
             return Fit {
                 scale: 1.0,

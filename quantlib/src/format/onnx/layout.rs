@@ -7,6 +7,7 @@ use super::tensor::{Elements, Tensor};
 use super::walk::{Role, each_tensor_mut};
 use super::wire::{Bytes, Message, Piece, encode};
 use crate::error::{Error, Result};
+use std::str::FromStr;
 
 /// Longest message that protobuf's readers take.
 const MAX_MESSAGE: u64 = i32::MAX as u64;
@@ -33,6 +34,21 @@ pub enum ExternalData {
     Never,
 }
 
+impl FromStr for ExternalData {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err(Error::misuse(format!(
+                "'{name}' is not when data may lie outside; say auto, always or never"
+            ))),
+        }
+    }
+}
+
 /// The files of a model in pieces: the `.onnx` file, and the one with data if there is one.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -51,15 +67,17 @@ impl Layout {
     /// `limit` if the model is too large for protobuf.
     pub(crate) fn new(document: &Document, data_name: &str, wish: ExternalData) -> Result<Self> {
         let mut model = document.model().clone();
-        if wish != ExternalData::Always
-            && (wish == ExternalData::Never || !has_external(&mut model)?)
-        {
+        let outside = match wish {
+            ExternalData::Auto => document.files().count() > 1,
+            ExternalData::Always => true,
+            ExternalData::Never => false,
+        };
+        if !outside {
             embed_all(&mut model)?;
             let whole = Self::of(&model, None);
             if whole.model_len <= MAX_MESSAGE || wish == ExternalData::Never {
                 return whole.checked();
             }
-            model = document.model().clone();
         }
         let mut data = Data::default();
         each_tensor_mut(&mut model, Kind::Model, &mut |tensor, role| {
@@ -122,15 +140,6 @@ impl Data {
         self.pieces.push((offset, piece));
         offset
     }
-}
-
-fn has_external(model: &mut Message) -> Result<bool> {
-    let mut found = false;
-    each_tensor_mut(model, Kind::Model, &mut |tensor, _| {
-        found |= Tensor::new(tensor).is_external();
-        Ok(())
-    })?;
-    Ok(found)
 }
 
 fn embed_all(model: &mut Message) -> Result<()> {

@@ -147,7 +147,10 @@ fn a_dry_run_tells_what_the_run_does() {
     assert_eq!(dry.bits_per_weight, wet.bits_per_weight);
     assert_eq!((dry.output, dry.seconds), (None, None));
     let first = &dry.tensors[0];
-    assert_eq!((first.from, first.to), (DType::F32, DType::Iq4Xs));
+    assert_eq!(
+        (first.from, first.to.clone()),
+        (DType::F32, Encoding::Block(DType::Iq4Xs))
+    );
     assert_eq!(first.bytes_in, 4 * 2 * 300 * 512);
     assert_eq!(first.bytes_out, 2 * 300 * 2 * 136);
 }

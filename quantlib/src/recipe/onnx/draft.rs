@@ -12,7 +12,7 @@ use crate::format::onnx::{
 use crate::io::Limits;
 use crate::model::{Expr, Model, OutputTensor, Plan, TensorInfo};
 use crate::tensor::Encoding;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// Everything that is known of the input, and what is decided about the output so far.
 pub(super) struct Draft<'d> {
@@ -36,8 +36,10 @@ pub(super) struct Draft<'d> {
 #[derive(Default)]
 struct GraphEdits {
     initializers: Vec<Message>,
+    /// Nodes before all others.
+    first: Vec<Message>,
     /// What takes the place of a node; nothing if it goes.
-    nodes: BTreeMap<usize, Vec<Message>>,
+    nodes: HashMap<usize, Option<Message>>,
 }
 
 /// A plane of a planned tensor as an initializer: the number of its element type, and its shape.
@@ -104,9 +106,14 @@ impl<'d> Draft<'d> {
         Ok(())
     }
 
-    /// Puts nodes in the place of one.
-    pub(super) fn replace_node(&mut self, graph: usize, index: usize, nodes: Vec<Message>) {
-        self.edits(graph).nodes.insert(index, nodes);
+    /// Puts a node that needs nothing but initializers before all others of a graph.
+    pub(super) fn put_first(&mut self, graph: usize, node: Message) {
+        self.edits(graph).first.push(node);
+    }
+
+    /// Puts a node in the place of another.
+    pub(super) fn replace_node(&mut self, graph: usize, index: usize, node: Message) {
+        self.edits(graph).nodes.insert(index, Some(node));
     }
 
     /// Takes a weight that nobody uses any more out of the output.
@@ -114,7 +121,7 @@ impl<'d> Draft<'d> {
         self.dropped.insert(index);
         let Weight { graph, origin, .. } = self.graphs.weights[index];
         if let Origin::Constant(node) = origin {
-            self.replace_node(graph, node, Vec::new());
+            self.edits(graph).nodes.insert(node, None);
         }
     }
 
@@ -241,20 +248,20 @@ fn edit_initializers(
 
 fn edit_nodes(message: &mut Message, mut edits: GraphEdits) {
     let mut index = 0;
-    let fields = std::mem::take(message.fields_mut());
-    for field in fields {
-        let is_node = field.number == graph::NODE;
-        let replaced = match is_node {
-            true => edits.nodes.remove(&index),
-            false => None,
-        };
-        index += usize::from(is_node);
-        match replaced {
-            Some(nodes) => nodes
-                .into_iter()
-                .for_each(|node| message.push(graph::NODE, node)),
+    for field in std::mem::take(message.fields_mut()) {
+        if field.number != graph::NODE {
+            message.fields_mut().push(field);
+            continue;
+        }
+        for node in edits.first.drain(..) {
+            message.push(graph::NODE, node);
+        }
+        match edits.nodes.remove(&index) {
+            Some(Some(node)) => message.push(graph::NODE, node),
+            Some(None) => {}
             None => message.fields_mut().push(field),
         }
+        index += 1;
     }
     for tensor in edits.initializers {
         message.push(graph::INITIALIZER, tensor);

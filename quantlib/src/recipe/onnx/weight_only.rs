@@ -111,7 +111,7 @@ fn quantize(
                 put_nbits(draft, (graph, node), &inputs, info, wish);
             }
         }
-        OnnxLayout::Qdq => put_dequantize(draft, products, &inputs, wish),
+        OnnxLayout::Qdq => put_dequantize(draft, graph, products, &inputs, wish),
     }
     if products.len() == uses {
         draft.drop_weight(index);
@@ -250,46 +250,33 @@ fn put_nbits(
         &outputs,
         &attributes,
     );
-    draft.replace_node(graph, index, vec![nbits]);
+    draft.replace_node(graph, index, nbits);
 }
 
-/// Puts a `DequantizeLinear` before the first `MatMul` of each graph, which all there share.
+/// Puts a `DequantizeLinear` into the graph of the weight, for all its products: onnxruntime does not
+/// load one in a branch whose codes are outside.
 fn put_dequantize(
     draft: &mut Draft<'_>,
+    graph: usize,
     products: &[Product],
     planes: &[String],
     wish: &OnnxQuantization,
 ) {
-    let mut last = None;
-    let mut output = String::new();
+    let output = draft.names.unique(&format!("{}_output", planes[0]));
+    let name = draft
+        .names
+        .unique(&format!("{}_DequantizeLinear", planes[0]));
+    let inputs: Vec<_> = planes.iter().map(String::as_str).collect();
+    let attributes = [("axis", 0), ("block_size", wish.block_size as i64)];
+    let names = ["DequantizeLinear", "", &name];
+    draft.put_first(graph, make_node(names, &inputs, &[&output], &attributes));
     for &(graph, index) in products {
         let Some(node) = draft.graphs.node(graph, index) else {
             continue;
         };
-        let mut nodes = Vec::new();
-        if last != Some(graph) {
-            last = Some(graph);
-            output = draft.names.unique(&format!("{}_output", planes[0]));
-            let name = draft
-                .names
-                .unique(&format!("{}_DequantizeLinear", planes[0]));
-            let inputs: Vec<_> = planes.iter().map(String::as_str).collect();
-            let attributes = [("axis", 0), ("block_size", wish.block_size as i64)];
-            nodes.push(make_node(
-                ["DequantizeLinear", "", &name],
-                &inputs,
-                &[&output],
-                &attributes,
-            ));
-        }
         let outputs: Vec<_> = node.outputs().collect();
-        let inputs = [node.input(0), &output];
-        nodes.push(make_node(
-            ["MatMul", "", node.name()],
-            &inputs,
-            &outputs,
-            &[],
-        ));
-        draft.replace_node(graph, index, nodes);
+        let names = ["MatMul", "", node.name()];
+        let product = make_node(names, &[node.input(0), &output], &outputs, &[]);
+        draft.replace_node(graph, index, product);
     }
 }
