@@ -119,8 +119,10 @@ impl<'m> Planar<'m> {
     }
 
     pub(super) fn encoder(&self, non_finite: NonFinite) -> Result<AffineEncoder<'_>> {
-        let mut options = CodecOptions::default();
-        options.non_finite = non_finite;
+        let options = CodecOptions {
+            non_finite,
+            ..CodecOptions::default()
+        };
         let statistics = AffineStatistics::new(&self.layout);
         AffineEncoder::new(&self.layout, self.source.dtype(), &options, statistics)
     }
