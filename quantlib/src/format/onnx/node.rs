@@ -59,6 +59,17 @@ impl<'a> Node<'a> {
         self.inputs().nth(index).unwrap_or_default()
     }
 
+    /// The node with another input in the place of one that it has; the rest of it stays.
+    pub fn with_input(&self, index: usize, name: &str) -> Message {
+        let mut message = self.0.clone();
+        let fields = message.fields_mut().iter_mut();
+        let mut inputs = fields.filter(|field| field.number == node::INPUT);
+        if let Some(input) = inputs.nth(index) {
+            input.value = name.into();
+        }
+        message
+    }
+
     /// The attribute of this name.
     pub fn attribute(&self, name: &str) -> Option<&'a Message> {
         let mut attributes = self.0.messages(node::ATTRIBUTE);

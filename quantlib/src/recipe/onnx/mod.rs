@@ -4,7 +4,7 @@ mod draft;
 mod weight_only;
 
 use crate::error::{Error, Result};
-use crate::format::onnx::{Document, SaveOptions};
+use crate::format::onnx::{Document, SaveOptions, schema};
 use crate::io::Limits;
 use crate::model::{Model, NamePattern, Plan};
 use draft::Draft;
@@ -160,6 +160,12 @@ pub fn plan(document: &Document, wish: &OnnxQuantization) -> Result<OnnxPlan> {
     if wish.recipe != OnnxRecipe::Copy {
         wish.check()?;
         weight_only::apply(&mut draft, wish)?;
+        let functions = document.model().messages(schema::model::FUNCTIONS).count();
+        if functions > 0 {
+            draft.note(format!(
+                "{functions} functions of the model are left as they are"
+            ));
+        }
     }
     draft.finish()
 }

@@ -271,12 +271,9 @@ fn put_dequantize(
     let names = ["DequantizeLinear", "", &name];
     draft.put_first(graph, make_node(names, &inputs, &[&output], &attributes));
     for &(graph, index) in products {
-        let Some(node) = draft.graphs.node(graph, index) else {
-            continue;
-        };
-        let outputs: Vec<_> = node.outputs().collect();
-        let names = ["MatMul", "", node.name()];
-        let product = make_node(names, &[node.input(0), &output], &outputs, &[]);
-        draft.replace_node(graph, index, product);
+        if let Some(node) = draft.graphs.node(graph, index) {
+            let product = node.with_input(1, &output);
+            draft.replace_node(graph, index, product);
+        }
     }
 }
