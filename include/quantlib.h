@@ -71,6 +71,35 @@ typedef struct ql_gguf_writer ql_gguf_writer;
 // An opened model. Threads may share one, as long as none closes it.
 typedef struct ql_model ql_model;
 
+// How a planar tensor is quantized and laid out.
+typedef struct {
+  // `sizeof(ql_affine_spec)`, or 0 for the first version of this struct.
+  size_t struct_size;
+  // "mlx", "mxfp4", "mxfp8", "nvfp4", "matmulnbits", "qdq" or "openvino"; null means "mlx".
+  const char *layout;
+  // The type of scales, such as "f16"; null means what the layout's own tool would write.
+  const char *scale_type;
+  // Bits of a code: 1 to 8, or 16; 0 means 4.
+  uint32_t bits;
+  // Which elements share a scale: 0 those of a group, 1 those with the same index along the axis,
+  // 2 all.
+  uint32_t grouping;
+  // Elements of a group, neighbours along the axis; 0 means 32.
+  size_t group_size;
+  // The axis, from 0; negative counts from the last. Most layouts want -1.
+  int64_t axis;
+  // How much of the range of what shares a scale is kept: 0 all, 1 that of `millionths` of the
+  // elements, 2 what has the least relative entropy, 3 what has the least squared error. 1 and 2 not
+  // for groups.
+  uint32_t clip;
+  // The share of the elements if `clip` is 1; 1000000 is all.
+  uint32_t millionths;
+  // Ranges that are the same on both sides of zero, if not 0.
+  uint8_t symmetric;
+  // Must be 0.
+  uint8_t reserved[7];
+} ql_affine_spec;
+
 // The number of a tensor type: ggml's own numbers below 1000.
 typedef uint32_t ql_dtype;
 
@@ -135,6 +164,59 @@ typedef struct {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// The lengths in bytes that the planes of a tensor of this shape (row-major) need. `src_type` is the
+// type of the elements: f32, f16 or bf16. `zeros_len` is 0 if there are neither zero points nor biases.
+//
+// # Safety
+// `spec` and its strings are valid, `shape` is valid for reads of `rank` numbers, the lengths for
+// writes.
+ql_status ql_affine_sizes(const ql_affine_spec *spec,
+                          ql_dtype src_type,
+                          const size_t *shape,
+                          size_t rank,
+                          size_t *codes_len,
+                          size_t *scales_len,
+                          size_t *zeros_len);
+
+// Encodes a tensor to codes, scales, and zero points or biases, bit for bit as the layout's own tool.
+// The lengths must be those of `ql_affine_sizes`.
+//
+// # Safety
+// `spec` and its strings are valid; `shape` is valid for reads of `rank` numbers, `src` of as many
+// elements of `src_type` as the shape has; the planes are valid for writes of their lengths, and nothing
+// else touches them meanwhile; `options` is null or valid.
+ql_status ql_quantize_affine(const ql_affine_spec *spec,
+                             ql_dtype src_type,
+                             const void *src,
+                             const size_t *shape,
+                             size_t rank,
+                             void *codes,
+                             size_t codes_len,
+                             void *scales,
+                             size_t scales_len,
+                             void *zeros,
+                             size_t zeros_len,
+                             const ql_options *options);
+
+// Decodes planes to floats. `spec` and `src_type` are those that they were encoded with.
+//
+// # Safety
+// As for `ql_quantize_affine`, with the planes valid for reads, and `dst` for writes of `len` floats
+// that nothing else touches meanwhile.
+ql_status ql_dequantize_affine(const ql_affine_spec *spec,
+                               ql_dtype src_type,
+                               const void *codes,
+                               size_t codes_len,
+                               const void *scales,
+                               size_t scales_len,
+                               const void *zeros,
+                               size_t zeros_len,
+                               const size_t *shape,
+                               size_t rank,
+                               float *dst,
+                               size_t len,
+                               const ql_options *options);
 
 // Encodes `rows` rows of `cols` floats, as ggml's reference quantizer does, bit for bit.
 //

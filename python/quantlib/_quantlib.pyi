@@ -79,8 +79,9 @@ def quantize_affine(
     axis: int | None = -1,
     symmetric: bool = False,
     scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
-    layout: Literal["mlx"] = "mlx",
+    layout: Literal["mlx", "mxfp4", "mxfp8", "nvfp4", "matmulnbits", "qdq", "openvino"] = "mlx",
     *,
+    clip: float | Literal["entropy", "mse"] | None = None,
     threads: int | None = None,
     non_finite: Literal["error", "zero"] = "error",
 ) -> AffineTensor: ...

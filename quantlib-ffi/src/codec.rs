@@ -81,7 +81,11 @@ pub unsafe extern "C" fn ql_quantize_from(
 
 /// # Safety
 /// `src` is valid for reads of `len` elements of `dtype` while `'a` lasts.
-unsafe fn floats<'a>(dtype: DType, src: *const c_void, len: usize) -> Result<Floats<'a>, Error> {
+pub(crate) unsafe fn floats<'a>(
+    dtype: DType,
+    src: *const c_void,
+    len: usize,
+) -> Result<Floats<'a>, Error> {
     Ok(match dtype {
         // SAFETY: the caller promises `len` elements of this type.
         DType::F32 => Floats::F32(unsafe { input(src.cast(), len, "src") }?),

@@ -9,6 +9,7 @@
 
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
+mod affine;
 mod codec;
 mod dtype;
 mod job;
@@ -19,6 +20,7 @@ mod status;
 mod value;
 mod writer;
 
+pub use affine::*;
 pub use codec::*;
 pub use dtype::*;
 pub use job::*;

@@ -9,7 +9,7 @@ use numpy::{PyArrayDyn, PyArrayMethods};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use quantlib::affine::{AffinePlane, AffinePlanes, AffineWish, Group};
+use quantlib::affine::{AffinePlane, AffinePlanes, AffineWish, Clip, Group};
 use quantlib::planar::AffinePlanesMut;
 use quantlib::{AffineLayout, AffineSpec, DType};
 
@@ -32,9 +32,17 @@ const SMALL: usize = 1 << 18;
 /// symmetric : bool
 ///     Ranges that are the same on both sides of zero: no zero points.
 /// scale_dtype : {"float32", "float16", "bfloat16"}, optional
-///     The type of scales and biases; by default what the tool would write.
-/// layout : {"mlx"}
-///     ``"mlx"`` is ``mx.quantize``.
+///     The type of scales and biases; by default what the tool would write: that of `x`, or float16
+///     for "openvino".
+/// layout : {"mlx", "mxfp4", "mxfp8", "nvfp4", "matmulnbits", "qdq", "openvino"}
+///     ``"mlx"`` is ``mx.quantize``; ``"mxfp4"``, ``"mxfp8"`` and ``"nvfp4"`` are its modes, which
+///     have their own bits, groups and scales. ``"matmulnbits"`` and ``"qdq"`` are what onnxruntime's
+///     tools write for MatMulNBits (`x` is (N, K) there, the transpose of MatMul's operand) and
+///     DequantizeLinear. ``"openvino"`` is ``nncf.compress_weights``.
+/// clip : float or {"entropy", "mse"}, optional
+///     Keep less than the whole range of what shares a scale: that of so many per cent of the elements
+///     (99.999 is common), what has the least relative entropy, or the least squared error. The first
+///     two, as onnxruntime's calibration has them, are not for groups.
 /// threads : int, optional
 ///     Number of threads; all processors by default.
 /// non_finite : {"error", "zero"}
@@ -55,9 +63,9 @@ const SMALL: usize = 1 << 18;
 #[pyfunction]
 #[pyo3(
     signature = (x, bits=4, group_size=Some(32), axis=Some(-1), symmetric=false, scale_dtype=None,
-        layout="mlx", *, threads=None, non_finite="error"),
+        layout="mlx", *, clip=None, threads=None, non_finite="error"),
     text_signature = "(x, bits=4, group_size=32, axis=-1, symmetric=False, scale_dtype=None, \
-        layout='mlx', *, threads=None, non_finite='error')"
+        layout='mlx', *, clip=None, threads=None, non_finite='error')"
 )]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub fn quantize_affine<'py>(
@@ -68,6 +76,7 @@ pub fn quantize_affine<'py>(
     symmetric: bool,
     scale_dtype: Option<&str>,
     layout: &str,
+    clip: Option<&Bound<'py, PyAny>>,
     threads: Option<i64>,
     non_finite: &str,
 ) -> PyResult<AffineTensor> {
@@ -85,6 +94,7 @@ pub fn quantize_affine<'py>(
         axis: axis.unwrap_or(-1),
         symmetric,
         scale: scale_dtype.map(scale_type).transpose()?,
+        clip: clip.map_or(Ok(Clip::None), self::clip)?,
     };
     let floats = x.floats()?;
     let spec = AffineSpec::for_layout(layout, &wish, floats.dtype()).map_err(to_python)?;
@@ -114,6 +124,27 @@ pub fn quantize_affine<'py>(
         scales: scales.unbind(),
         zeros: zeros.unbind(),
     })
+}
+
+fn clip(wish: &Bound<'_, PyAny>) -> PyResult<Clip> {
+    if let Ok(percent) = wish.extract::<f64>() {
+        let millionths = (percent * 1e4).round();
+        if !(0.0..=1e6).contains(&millionths) {
+            return Err(misuse(format!(
+                "clip is {percent}; pass a number of per cent from 0 to 100"
+            )));
+        }
+        return Ok(Clip::Percentile {
+            millionths: millionths as u32,
+        });
+    }
+    match wish.extract::<String>()?.as_str() {
+        "entropy" => Ok(Clip::Entropy),
+        "mse" => Ok(Clip::LeastError),
+        name => Err(misuse(format!(
+            "clip is '{name}'; pass a number of per cent, 'entropy' or 'mse'"
+        ))),
+    }
 }
 
 fn scale_type(name: &str) -> PyResult<DType> {

@@ -2,7 +2,7 @@
 
 use crate::affine::{
     AffineLayout, AffinePlanes, AffineSpec, DecodeScratch, Decoder, Encoder, Place, PlanesMut,
-    Ranges, Scratch,
+    Scratch, Statistics,
 };
 use crate::codec::{CodecOptions, NonFinite, repair};
 use crate::dtype::DType;
@@ -173,12 +173,12 @@ pub fn quantize_affine_into(
         planes.scales.len(),
         planes.zeros.len(),
     )?;
-    let mut statistics = AffineStatistics::new(layout);
+    let mut statistics = AffineStatistics::new(layout, src.dtype());
     while statistics.wants_pass() {
         statistics.observe(0, src, options)?;
-        statistics.end_pass();
+        statistics.end_pass()?;
     }
-    let encoder = AffineEncoder::new(layout, src.dtype(), options, statistics)?;
+    let encoder = AffineEncoder::new(layout, options, statistics)?;
     encoder.store_shared(&mut planes);
     let tiles = Tiles {
         layout,
@@ -274,9 +274,9 @@ impl<'a> Iterator for Tiles<'a> {
 /// use quantlib::{AffineLayout, AffineSpec, CodecOptions, DType};
 /// let layout = AffineLayout::new(&AffineSpec::mlx(8, 32, DType::F32), &[1000, 64])?;
 /// let options = CodecOptions::default();
-/// let statistics = AffineStatistics::new(&layout);
+/// let statistics = AffineStatistics::new(&layout, DType::F32);
 /// assert!(!statistics.wants_pass()); // every group has a scale of its own
-/// let encoder = AffineEncoder::new(&layout, DType::F32, &options, statistics)?;
+/// let encoder = AffineEncoder::new(&layout, &options, statistics)?;
 /// let units = 100..200; // rows 50 to 99
 /// let place = layout.place(units.clone())?;
 /// let rows = vec![1.5f32; place.elements.len()];
@@ -302,21 +302,22 @@ pub struct AffineScratch {
 }
 
 impl<'l> AffineEncoder<'l> {
-    /// An encoder of elements of type `source`: f32, f16 or bf16.
+    /// An encoder of elements of the type that the statistics are of.
     ///
     /// # Errors
     /// `unsupported` if the formula does not compute what the spec's other fields ask for; `misuse` if
     /// `statistics` still want a pass over the tensor.
     pub fn new(
         layout: &'l AffineLayout,
-        source: DType,
         options: &CodecOptions,
         statistics: AffineStatistics<'l>,
     ) -> Result<Self> {
         let isa = options.isa()?;
+        let source = statistics.source;
+        let ranges = statistics.statistics.map(Statistics::finish).transpose()?;
         Ok(Self {
             layout,
-            encoder: Encoder::new(layout, source, isa, statistics.finish()?.as_ref())?,
+            encoder: Encoder::new(layout, source, isa, ranges.as_ref())?,
             non_finite: options.non_finite,
             isa,
         })
@@ -370,29 +371,35 @@ impl<'l> AffineEncoder<'l> {
 /// of its own, else the ranges of the elements that share one.
 pub struct AffineStatistics<'l> {
     layout: &'l AffineLayout,
-    ranges: Option<Ranges>,
-    done: bool,
+    source: DType,
+    statistics: Option<Statistics>,
 }
 
 impl<'l> AffineStatistics<'l> {
-    /// Nothing observed yet.
-    pub fn new(layout: &'l AffineLayout) -> Self {
-        let ranges = (!layout.is_grouped()).then(|| Ranges::new(layout.groups()));
+    /// Nothing observed yet of a tensor whose elements are of type `source`: f32, f16 or bf16.
+    pub fn new(layout: &'l AffineLayout, source: DType) -> Self {
+        let statistics = (!layout.is_grouped()).then(|| Statistics::new(layout.groups()));
         Self {
             layout,
-            done: ranges.is_none(),
-            ranges,
+            source,
+            statistics,
         }
     }
 
-    /// Whether a pass over all elements is needed before encoding.
+    /// Whether a pass over all elements is needed (another one, after the first).
     pub fn wants_pass(&self) -> bool {
-        !self.done
+        self.statistics.as_ref().is_some_and(Statistics::wants_pass)
     }
 
     /// Ends a pass, in which every element was observed.
-    pub fn end_pass(&mut self) {
-        self.done = true;
+    ///
+    /// # Errors
+    /// `unsupported` if the formula does not compute what the spec's other fields ask for.
+    pub fn end_pass(&mut self) -> Result<()> {
+        match &mut self.statistics {
+            Some(statistics) => statistics.end_pass(self.layout, self.source),
+            None => Ok(()),
+        }
     }
 
     /// Observes elements, the first of which has this number in the tensor.
@@ -400,7 +407,7 @@ impl<'l> AffineStatistics<'l> {
     /// # Errors
     /// `misuse` if an element is NaN or infinite and `options` do not ask for zeros.
     pub fn observe(&mut self, first: usize, src: Floats<'_>, options: &CodecOptions) -> Result<()> {
-        let Some(ranges) = &mut self.ranges else {
+        let Some(statistics) = &mut self.statistics else {
             return Ok(());
         };
         let isa = options.isa()?;
@@ -413,18 +420,9 @@ impl<'l> AffineStatistics<'l> {
             let x = repair(x, options.non_finite, &mut zeroed, |at| {
                 not_finite(x[at], first + start + at)
             })?;
-            ranges.observe(isa, self.layout, first + start, x);
+            statistics.observe(isa, self.layout, self.source, first + start, x)?;
         }
         Ok(())
-    }
-
-    fn finish(self) -> Result<Option<Ranges>> {
-        if self.done {
-            return Ok(self.ranges);
-        }
-        Err(Error::misuse(
-            "one scale for the whole tensor or an axis needs statistics of all elements first",
-        ))
     }
 }
 

@@ -97,11 +97,41 @@ def test_scales_of_another_type(rng):
         ({"symmetric": True}, "symmetric"),
         ({"scale_dtype": "int8"}, "int8"),
         ({"layout": "gguf"}, "mlx"),
+        ({"bits": 3, "layout": "matmulnbits"}, "2, 4 or 8"),
+        ({"group_size": 48, "layout": "openvino"}, "divide"),
     ],
 )
 def test_refusals_say_what_is_wrong(arguments, says):
     with pytest.raises(ql.MisuseError, match=says):
         ql.quantize_affine(np.ones((2, 64), np.float32), **arguments)
+
+
+def error(q, x):
+    return np.square(q.dequantize() - x).sum()
+
+
+@pytest.mark.parametrize("layout", ["mlx", "qdq", "openvino", "matmulnbits"])
+def test_search_for_the_least_error_finds_less(rng, layout):
+    x = rng.standard_t(3, (16, 256)).astype(np.float32)
+    plain = ql.quantize_affine(x, 3 if layout == "mlx" else 4, layout=layout)
+    best = ql.quantize_affine(x, plain.bits, layout=layout, clip="mse")
+    assert error(best, x) < 0.97 * error(plain, x)
+
+
+@pytest.mark.parametrize(("group_size", "axis"), [(None, None), (None, 0), (None, 1)])
+def test_search_for_the_least_error_of_channels(rng, group_size, axis):
+    x = rng.standard_t(3, (64, 256)).astype(np.float32)
+    plain, best = (
+        ql.quantize_affine(x, 4, group_size, axis, layout="qdq", clip=clip) for clip in (None, "mse")
+    )
+    assert error(best, x) < 0.9 * error(plain, x)
+
+
+def test_clipping_is_refused_where_it_means_nothing():
+    x = np.ones((2, 64), np.float32)
+    for wish, says in [("kl", "kl"), (101, "100"), (-1, "100"), (99.9, "groups"), ("entropy", "groups")]:
+        with pytest.raises(ql.MisuseError, match=says):
+            ql.quantize_affine(x, clip=wish)
 
 
 def test_not_finite():

@@ -3,10 +3,11 @@
 use super::formula::{Fit, Formula, WithFormula, choose};
 use super::layout::AffineLayout;
 use super::packing::{Order, pack};
-use super::spec::{Group, Packing, Zero};
+use super::spec::{AffineSpec, Clip, Group, Packing, Zero};
+use super::statistics::{Ranges, extremes, least_error, widen_range};
 use super::store::store;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::simd::{Isa, Kernel, Lanes};
 use std::ops::Range;
 
@@ -24,80 +25,6 @@ pub(crate) struct Scratch {
     wide_codes: Vec<u16>,
     fits: Fits,
     points: Vec<u8>,
-}
-
-/// The extremes of what shares a scale: of the whole tensor, or for each index of the axis.
-#[derive(Clone, Debug)]
-pub(crate) struct Ranges {
-    pub(crate) low: Vec<f32>,
-    pub(crate) high: Vec<f32>,
-}
-
-impl Ranges {
-    pub(crate) fn new(groups: usize) -> Self {
-        Self {
-            low: vec![f32::INFINITY; groups],
-            high: vec![f32::NEG_INFINITY; groups],
-        }
-    }
-
-    /// Takes in elements, the first of which has this number in the tensor.
-    pub(crate) fn observe(&mut self, isa: Isa, layout: &AffineLayout, first: usize, x: &[f32]) {
-        let ranges = self;
-        isa.run(Observe {
-            ranges,
-            layout,
-            first,
-            x,
-        });
-    }
-
-    #[inline(always)]
-    fn widen(&mut self, group: usize, x: &[f32]) {
-        let (low, high) = extremes(x);
-        self.low[group] = self.low[group].min(low);
-        self.high[group] = self.high[group].max(high);
-    }
-}
-
-struct Observe<'a> {
-    ranges: &'a mut Ranges,
-    layout: &'a AffineLayout,
-    first: usize,
-    x: &'a [f32],
-}
-
-impl Kernel for Observe<'_> {
-    #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
-        let Self {
-            ranges,
-            layout,
-            mut first,
-            mut x,
-        } = self;
-        if layout.spec().group == Group::Tensor && !x.is_empty() {
-            return ranges.widen(0, x);
-        }
-        let (len, inner) = (layout.len, layout.inner);
-        while !x.is_empty() {
-            let (step, within) = (first / inner % len, first % inner);
-            let now = if inner == 1 {
-                len - step
-            } else {
-                inner - within
-            };
-            let (part, rest) = x.split_at(now.min(x.len()));
-            if inner == 1 {
-                let columns = step..step + part.len();
-                let low = &mut ranges.low[columns.clone()];
-                widen_range(part, low, &mut ranges.high[columns]);
-            } else {
-                ranges.widen(step, part);
-            }
-            (first, x) = (first + part.len(), rest);
-        }
-    }
 }
 
 /// What the codes of many groups mean.
@@ -157,11 +84,6 @@ impl<'l> Encoder<'l> {
             Some(ranges) => choose(layout.spec(), source, FitRanges(ranges))?,
             None => choose(layout.spec(), source, Nothing)?,
         };
-        if ranges.is_none() && !layout.is_grouped() {
-            return Err(Error::misuse(
-                "one scale for the whole tensor or an axis needs its range first",
-            ));
-        }
         Ok(Self {
             layout,
             source,
@@ -254,7 +176,8 @@ impl<'l> Encoder<'l> {
                 continue;
             }
             let group = i * n;
-            let known = len >= per_byte || unit % self.layout.per_outer % per_byte != 0;
+            let within = unit % self.layout.per_outer;
+            let known = len >= per_byte || !within.is_multiple_of(per_byte);
             let byte_end = len.next_multiple_of(per_byte).min(n);
             for at in group + len..group + byte_end {
                 codes[at] = match known {
@@ -340,7 +263,7 @@ impl WithFormula for FitRanges<'_> {
     type Output = Fits;
 
     fn run<F: Formula>(self, formula: F) -> Fits {
-        let Ranges { low, high } = self.0;
+        let Ranges { low, high, .. } = self.0;
         let mut fits = Fits::default();
         fits.resize(low.len());
         for (i, (low, high)) in low.iter().zip(high).enumerate() {
@@ -405,10 +328,16 @@ impl<F: Formula, C: Code> Encode<'_, F, C> {
             mut codes,
             ..
         } = self.work;
+        let AffineSpec { clip, zero, .. } = *layout.spec();
         for (i, unit) in units.enumerate() {
             let (group, rest) = x.split_at(layout.steps(unit));
             let (low, high) = extremes(group);
-            let fit = self.formula.fit(low, high);
+            let fit = match clip {
+                Clip::LeastError => {
+                    least_error(self.formula, (low, high), zero, group.iter().copied())
+                }
+                _ => self.formula.fit(low, high),
+            };
             fits.set(i, fit);
             let padded = layout.padded_group().unwrap_or(group.len());
             let (out, rest_codes) = codes.split_at_mut(padded);
@@ -429,6 +358,7 @@ impl<F: Formula, C: Code> Encode<'_, F, C> {
             ..
         } = self.work;
         let inner = layout.inner;
+        let AffineSpec { clip, zero, .. } = *layout.spec();
         for (i, unit) in units.enumerate() {
             let len = layout.steps(unit) * inner;
             let (slab, rest) = x.split_at(len);
@@ -441,8 +371,15 @@ impl<F: Formula, C: Code> Encode<'_, F, C> {
             for row in slab.chunks_exact(inner) {
                 widen_range(row, low, high);
             }
-            for i in columns.clone() {
-                let fit = self.formula.fit(fits.scale[i], fits.zero[i]);
+            for (column, i) in columns.clone().enumerate() {
+                let range = (fits.scale[i], fits.zero[i]);
+                let fit = match clip {
+                    Clip::LeastError => {
+                        let column = slab[column..].iter().step_by(inner).copied();
+                        least_error(self.formula, range, zero, column)
+                    }
+                    _ => self.formula.fit(range.0, range.1),
+                };
                 fits.set(i, fit);
             }
             for (row, out) in slab.chunks_exact(inner).zip(out.chunks_exact_mut(inner)) {
@@ -490,48 +427,6 @@ impl<F: Formula, C: Code> Encode<'_, F, C> {
             encode_across(self.formula, shared, column, row, out);
             (x, codes, column) = (rest, rest_codes, 0);
         }
-    }
-}
-
-/// The least and the largest element. In 16 strands, so that it vectorizes; the group has elements.
-#[inline(always)]
-pub(super) fn extremes(x: &[f32]) -> (f32, f32) {
-    let first = x.first().copied().unwrap_or_default();
-    let (mut low, mut high) = ([first; 16], [first; 16]);
-    let (chunks, rest) = x.as_chunks::<16>();
-    for chunk in chunks {
-        for i in 0..16 {
-            low[i] = if chunk[i] < low[i] { chunk[i] } else { low[i] };
-            high[i] = if chunk[i] > high[i] {
-                chunk[i]
-            } else {
-                high[i]
-            };
-        }
-    }
-    for (i, x) in rest.iter().enumerate() {
-        low[i] = if *x < low[i] { *x } else { low[i] };
-        high[i] = if *x > high[i] { *x } else { high[i] };
-    }
-    let mut width = 8;
-    while width > 0 {
-        for i in 0..width {
-            let (a, b) = (low[i], low[i + width]);
-            low[i] = if b < a { b } else { a };
-            let (a, b) = (high[i], high[i + width]);
-            high[i] = if b > a { b } else { a };
-        }
-        width /= 2;
-    }
-    (low[0], high[0])
-}
-
-/// Takes a row into the extremes of its columns.
-#[inline(always)]
-pub(super) fn widen_range(row: &[f32], low: &mut [f32], high: &mut [f32]) {
-    for ((x, low), high) in row.iter().zip(low).zip(high) {
-        *low = if *x < *low { *x } else { *low };
-        *high = if *x > *high { *x } else { *high };
     }
 }
 

@@ -8,15 +8,19 @@
 mod decode;
 mod encode;
 mod formula;
+mod histogram;
 mod layout;
 mod packing;
 mod spec;
+mod statistics;
 mod store;
 
 pub(crate) use decode::{DecodeScratch, Decoder};
-pub(crate) use encode::{Encoder, PlanesMut, Ranges, Scratch};
+pub(crate) use encode::{Encoder, PlanesMut, Scratch};
+pub use histogram::Histogram;
 pub use layout::{AffineLayout, AffinePlane, Place};
-pub use spec::{AffineSpec, AffineWish, Element, Formula, Group, Packing, Zero};
+pub use spec::{AffineSpec, AffineWish, Clip, Element, Formula, Group, Packing, Zero};
+pub(crate) use statistics::Statistics;
 
 /// The planes of a tensor, or of a tile of it, as bytes.
 #[derive(Clone, Copy, Debug)]

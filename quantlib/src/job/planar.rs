@@ -123,8 +123,8 @@ impl<'m> Planar<'m> {
             non_finite,
             ..CodecOptions::default()
         };
-        let statistics = AffineStatistics::new(&self.layout);
-        AffineEncoder::new(&self.layout, self.source.dtype(), &options, statistics)
+        let statistics = AffineStatistics::new(&self.layout, self.source.dtype());
+        AffineEncoder::new(&self.layout, &options, statistics)
     }
 
     /// Makes the bytes of units in each plane.

@@ -13,7 +13,7 @@ use crate::numeric::{Bf16, F16};
 use mlx::Mlx;
 use mlx_float::{E2M1, E4M3, PowerOfTwo, SmallFloat};
 use nncf::Nncf;
-use ort_blocks::OrtBlocks;
+use ort_blocks::{OrtBlocks, Variant};
 use ort_qdq::OrtQdq;
 
 /// From a group's range to its scale, and from elements to codes.
@@ -46,11 +46,11 @@ pub(super) fn nearest_even_i32(x: f32) -> i32 {
     (x + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
 }
 
-/// The nearest integer to a number of at least 0, ties away from zero: C's `roundf`.
+/// The nearest integer, ties away from zero: C's `roundf`.
 #[inline(always)]
 pub(super) fn round_away_i32(x: f32) -> i32 {
     // The number below one half: a half itself would round 0.49999997 up.
-    (x + 0.499_999_97) as i32
+    (x + 0.499_999_97f32.copysign(x)) as i32
 }
 
 /// `x` rounded to the type of the elements.
@@ -105,8 +105,13 @@ pub(super) fn choose<W: WithFormula>(
         },
         (Name::Mlx, Element::E4M3, Zero::None) => Ok(work.run(PowerOfTwo::new(source, E4M3))),
         (Name::OrtBlocks, ..) if integers && bits <= 8 && zero_fits => {
-            let stored = spec.packing == Packing::MatMulNBits && source == DType::F16;
-            Ok(work.run(OrtBlocks::new(bits, symmetric, signed, stored)))
+            let variant = match spec.packing {
+                Packing::MatMulNBits => Variant::MatMul,
+                _ => Variant::Qdq,
+            };
+            let f16 = source == DType::F16;
+            let formula = OrtBlocks::new(bits, symmetric, signed, variant, f16);
+            Ok(work.run(formula))
         }
         (Name::OrtQdq, ..) if integers && zero_fits => {
             let blocked = matches!(spec.group, Group::Blocks(_));

@@ -10,17 +10,34 @@ pub(super) struct OrtBlocks {
     symmetric: bool,
     /// Whether codes count from the middle, as signed integers do.
     signed: bool,
-    /// Whether codes are made with the scale as it is stored, in f16.
+    variant: Variant,
+    /// Whether codes are made with the scale as f16 stores it.
     stored_scale: bool,
 }
 
+/// For whom weights are quantized: the two functions differ in corners.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// MatMulNBits: elements are rounded after the zero point is added.
+    MatMul,
+    /// DequantizeLinear: before.
+    Qdq,
+}
+
 impl OrtBlocks {
-    pub(super) fn new(bits: u8, symmetric: bool, signed: bool, stored_scale: bool) -> Self {
+    pub(super) fn new(
+        bits: u8,
+        symmetric: bool,
+        signed: bool,
+        variant: Variant,
+        f16: bool,
+    ) -> Self {
         Self {
             bits,
             symmetric,
             signed,
-            stored_scale,
+            variant,
+            stored_scale: f16 && (variant == Variant::MatMul || !symmetric),
         }
     }
 
@@ -63,17 +80,27 @@ impl Formula for OrtBlocks {
             true => F16::from_f32(scale).to_f32(),
             false => scale,
         };
+        let factor = reciprocal(used);
+        // Infinity is no integer: it becomes the least, and so the lowest code.
+        let factor = match factor.is_infinite() && self.variant == Variant::Qdq {
+            true => f32::NAN,
+            false => factor,
+        };
         Fit {
             scale,
             zero: zero - self.offset(),
-            factor: reciprocal(used),
+            factor,
         }
     }
 
     #[inline(always)]
     fn code(self, x: f32, fit: Fit) -> i32 {
         let zero = fit.zero + self.offset();
-        let code = clamp(x * fit.factor + zero, 0.0, self.max());
-        round_away_i32(code) - self.offset() as i32
+        let steps = x * fit.factor;
+        let code = match self.variant {
+            Variant::MatMul => round_away_i32(clamp(steps + zero, 0.0, self.max())),
+            Variant::Qdq => round_away_i32(clamp(steps, -zero, self.max() - zero)) + zero as i32,
+        };
+        code - self.offset() as i32
     }
 }

@@ -1,0 +1,108 @@
+/* Planar tensors through the C ABI, with what a caller can get wrong. */
+#include <quantlib.h>
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { ROWS = 4, COLS = 64, LEN = ROWS * COLS };
+
+static const size_t shape[] = {ROWS, COLS};
+static float x[LEN], y[LEN];
+static unsigned char codes[LEN * 2], scales[LEN], zeros[LEN];
+
+static ql_affine_spec mlx(void) {
+    ql_affine_spec spec = {0};
+    spec.struct_size = sizeof spec;
+    spec.axis = -1;
+    return spec;
+}
+
+static void round_trips(void) {
+    static const struct {
+        const char *layout;
+        unsigned bits, grouping;
+        int symmetric;
+        float error;
+    } cases[] = {
+        {NULL, 8, 0, 0, 0.005f},          {"mlx", 3, 0, 0, 0.15f},    {"mxfp8", 0, 0, 0, 0.07f},
+        {"matmulnbits", 4, 0, 1, 0.14f},  {"qdq", 16, 2, 0, 0.001f},  {"qdq", 8, 1, 1, 0.005f},
+        {"openvino", 4, 1, 0, 0.08f},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ql_affine_spec spec = mlx();
+        size_t c, s, z;
+        spec.layout = cases[i].layout;
+        spec.bits = cases[i].bits;
+        spec.grouping = cases[i].grouping;
+        spec.symmetric = (unsigned char)cases[i].symmetric;
+        spec.clip = cases[i].bits == 8 ? 3 : 0;
+        CHECK(ql_affine_sizes(&spec, 0, shape, 2, &c, &s, &z) == QL_OK);
+        CHECK(c <= sizeof codes && s <= sizeof scales && z <= sizeof zeros);
+        CHECK(ql_quantize_affine(&spec, 0, x, shape, 2, codes, c, scales, s, zeros, z, NULL) == QL_OK);
+        CHECK(ql_dequantize_affine(&spec, 0, codes, c, scales, s, zeros, z, shape, 2, y, LEN, NULL) == QL_OK);
+        for (int k = 0; k < LEN; k++) CHECK(fabsf(x[k] - y[k]) < cases[i].error);
+    }
+}
+
+static void sizes(void) {
+    ql_affine_spec spec = mlx();
+    size_t c, s, z;
+    CHECK(ql_affine_sizes(&spec, 0, shape, 2, &c, &s, &z) == QL_OK);
+    CHECK(c == LEN / 2 && s == ROWS * 2 * 4 && z == s);
+    CHECK(ql_affine_sizes(&spec, 1, shape, 2, &c, &s, &z) == QL_OK && s == ROWS * 2 * 2);
+    spec.scale_type = "f32";
+    CHECK(ql_affine_sizes(&spec, 1, shape, 2, &c, &s, &z) == QL_OK && s == ROWS * 2 * 4);
+    spec.layout = "mxfp4";
+    CHECK(ql_affine_sizes(&spec, 0, shape, 2, &c, &s, &z) == QL_OK && s == ROWS * 2 && z == 0);
+}
+
+static ql_status attempt(const ql_affine_spec *spec) {
+    size_t c, s, z;
+    return ql_affine_sizes(spec, 0, shape, 2, &c, &s, &z);
+}
+
+static void misuse(void) {
+    ql_affine_spec spec = mlx();
+    size_t c, s, z;
+    CHECK(ql_affine_sizes(&spec, 0, shape, 2, &c, &s, &z) == QL_OK);
+    CHECK(ql_quantize_affine(&spec, 0, x, shape, 2, codes, c - 1, scales, s, zeros, z, NULL) == QL_ERROR_MISUSE);
+    CHECK(strstr(ql_last_error_message(), "codes"));
+    CHECK(ql_quantize_affine(&spec, 0, x, shape, 2, codes, c, NULL, s, zeros, z, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_quantize_affine(&spec, 0, NULL, shape, 2, codes, c, scales, s, zeros, z, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_dequantize_affine(&spec, 0, codes, c, scales, s, zeros, z, shape, 2, y, 1, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_affine_sizes(&spec, 0, NULL, 2, &c, &s, &z) == QL_ERROR_MISUSE);
+    CHECK(ql_affine_sizes(&spec, 0, shape, 2, NULL, &s, &z) == QL_ERROR_MISUSE);
+    CHECK(attempt(NULL) == QL_ERROR_MISUSE);
+    spec.bits = 300;
+    CHECK(attempt(&spec) == QL_ERROR_MISUSE);
+    spec = mlx();
+    spec.grouping = 3;
+    CHECK(attempt(&spec) == QL_ERROR_MISUSE);
+    spec = mlx();
+    spec.clip = 4;
+    CHECK(attempt(&spec) == QL_ERROR_MISUSE);
+    spec.clip = 2;
+    CHECK(attempt(&spec) == QL_ERROR_MISUSE);
+    spec = mlx();
+    spec.layout = "gguf";
+    CHECK(attempt(&spec) == QL_ERROR_MISUSE);
+    spec = mlx();
+    spec.scale_type = "f9";
+    CHECK(attempt(&spec) == QL_ERROR_MISUSE);
+    spec = mlx();
+    spec.reserved[3] = 1;
+    CHECK(attempt(&spec) == QL_ERROR_MISUSE);
+    spec = mlx();
+    spec.struct_size = 8;
+    CHECK(attempt(&spec) == QL_ERROR_MISUSE);
+}
+
+int main(void) {
+    for (int i = 0; i < LEN; i++) x[i] = sinf((float)i);
+    round_trips();
+    sizes();
+    misuse();
+    puts("affine.c: passed");
+    return 0;
+}
