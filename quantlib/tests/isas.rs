@@ -15,6 +15,8 @@ const TYPES: &[DType] = &[
     DType::Q4K,
     DType::Q5K,
     DType::Q6K,
+    DType::Iq1S,
+    DType::Iq1M,
     DType::Iq4Nl,
     DType::Iq4Xs,
     DType::Q8_0,
@@ -58,7 +60,9 @@ fn check_types<'a>(
     importance: &[f32],
 ) {
     for &dtype in types {
-        for importance in [None, Some(importance)] {
+        // IQ1_S has no encoder without importance.
+        let without = (dtype != DType::Iq1S).then_some(None);
+        for importance in without.into_iter().chain([Some(importance)]) {
             let expected = encode(Isa::Scalar, dtype, x, cols, importance);
             for isa in fast_isas() {
                 let ours = encode(isa, dtype, x, cols, importance);

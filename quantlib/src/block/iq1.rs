@@ -4,7 +4,7 @@
 //! elements are split at two boundaries in the best of all ways, then each eight gives way to a
 //! vector of the codebook, and the scale is fitted anew. Operations and their order are ggml's.
 
-use super::codebook::{IQ1, Lattice};
+use super::codebook::{IQ1, Lattice, Nearby};
 use super::number::map;
 use crate::simd::Sixteen;
 use std::cmp::Ordering;
@@ -19,6 +19,9 @@ pub(super) const UP: [f32; 3] = [-1.0 + SHIFT, SHIFT, 1.0 + SHIFT];
 pub(super) const DOWN: [f32; 3] = [-1.0 - SHIFT, -SHIFT, 1.0 - SHIFT];
 
 static LATTICE: LazyLock<Lattice<8, 3>> = LazyLock::new(|| Lattice::new(&IQ1, 3));
+
+/// The same for the search in lanes.
+pub(super) static NEARBY: LazyLock<Nearby> = LazyLock::new(|| Nearby::of(&LATTICE));
 
 /// The values of the levels of an eight.
 #[inline(always)]
@@ -59,6 +62,35 @@ pub(super) fn decode_pair<S: Sixteen>(
 ) {
     let values = s.mul(s.widen_i8(&bytemuck::cast(eightfold)), s.splat(SHIFT));
     s.store(s.mul(s.splat(scale), values), y);
+}
+
+/// What the search finds for a group of `EIGHTS` eights.
+#[derive(Clone, Copy)]
+pub(super) struct Found<const EIGHTS: usize> {
+    pub(super) scale: f32,
+    pub(super) codes: [u16; EIGHTS],
+    /// Whether an eight's values are moved down.
+    pub(super) down: [bool; EIGHTS],
+}
+
+impl<const EIGHTS: usize> Found<EIGHTS> {
+    /// A group of zeros.
+    pub(super) const NONE: Self = Self {
+        scale: 0.0,
+        codes: [0; EIGHTS],
+        down: [false; EIGHTS],
+    };
+
+    /// The values of all elements, times `scale`; there are an even number of eights.
+    #[inline(always)]
+    pub(super) fn values<S: Sixteen>(&self, s: S, scale: f32, y: &mut [f32]) {
+        for (pair, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
+            let eights = map(&[2 * pair, 2 * pair + 1], |k| {
+                eightfold(self.codes[k], self.down[k])
+            });
+            decode_pair(s, eights, scale, y);
+        }
+    }
 }
 
 /// The values of a codebook vector.
@@ -104,7 +136,7 @@ impl<const G: usize> Split<G> {
     }
 
     /// Replaces eights that are not in the codebook, and fits the scale if there were any.
-    pub(super) fn snap(&mut self, x: &[[f32; 8]; G], weights: &[[f32; 8]; G]) -> [u16; G] {
+    pub(super) fn snap(mut self, x: &[[f32; 8]; G], weights: &[[f32; 8]; G]) -> Found<G> {
         let found: [_; G] = std::array::from_fn(|g| {
             let values = values(self.down[g]);
             LATTICE.nearest(&self.levels[g], &x[g], &weights[g], self.scale, values)
@@ -118,7 +150,11 @@ impl<const G: usize> Split<G> {
                 self.scale = sums.qx / sums.qq;
             }
         }
-        found.map(|found| found.code)
+        Found {
+            scale: self.scale,
+            codes: found.map(|found| found.code),
+            down: self.down,
+        }
     }
 }
 

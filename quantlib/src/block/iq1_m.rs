@@ -4,12 +4,13 @@ use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::codebook::quantize_scales;
 use super::dot::{Super, SuperBlock, dot_signed_pairs};
-use super::iq1::{DOWN, Split, Sums, UP, ascending, decode_pair, eightfold, vector};
+use super::iq1::{DOWN, Found, Split, Sums, UP, ascending, decode_pair, eightfold, vector};
+use super::lanes::{self, LaneFormat, SortedGroup, SplitFormat, Tile};
 use super::number::{fill, map, max_abs};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, MAX_LANES, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 16 groups of 16 elements: x = scale · (2 · group scale + 1) · value.
@@ -41,6 +42,16 @@ impl BlockFormat for Iq1M {
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, encode_ref);
     }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
 }
 
 /// Groups whose largest magnitude is below this get scale 0.
@@ -58,12 +69,29 @@ impl Block {
         (code, nibble >> 3 == 1)
     }
 
-    /// The values of eight `k` of group `g`, in units of the group's scale.
-    fn values(&self, g: usize, k: usize) -> [f32; 8] {
-        let (code, down) = self.code(g, k);
-        vector(code, down)
+    /// A block without a scale.
+    #[inline(always)]
+    fn of_codes(groups: &[Found<2>; 16]) -> Self {
+        let mut block = Self::zeroed();
+        for (g, group) in groups.iter().enumerate() {
+            block.codes[g] = map(&group.codes, |code| code as u8);
+            block.high[g] = ((group.codes[0] >> 8) | ((group.codes[1] >> 8) << 4)) as u8;
+        }
+        block
     }
 
+    /// A block with a scale, which is stored a little larger, and those of its groups.
+    #[inline(always)]
+    fn new(groups: &[Found<2>; 16], scale: f32, scales: &[u8; 16]) -> Self {
+        let mut block = Self::of_codes(groups);
+        for (high, group) in block.high.iter_mut().zip(groups) {
+            *high |= (u8::from(group.down[0]) << 3) | (u8::from(group.down[1]) << 7);
+        }
+        block.set_scales(F16::from_f32(scale * FACTOR), scales);
+        block
+    }
+
+    #[inline(always)]
     fn set_scales(&mut self, scale: F16, groups: &[u8; 16]) {
         let scale = u16::from_le_bytes(bytemuck::cast(scale));
         for (i, packed) in self.scales.iter_mut().enumerate() {
@@ -110,56 +138,80 @@ impl Super for Iq1M {
     }
 }
 
+/// The scales of the groups in units that the largest of them decides, and the unit.
+#[inline(always)]
+fn integer_scales(groups: &[Found<2>; 16]) -> Option<(f32, [u8; 16])> {
+    quantize_scales(&map(groups, |group| group.scale), 7)
+}
+
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
-    *block = Block::zeroed();
     let sigma2 = 2.0 * sum_squares(x) / 256.0;
     let weights = weigh(x, importance, sigma2);
-    let (x, _) = x.as_chunks::<16>();
-    let (weights, _) = weights.as_chunks::<16>();
-    let mut scales = [0.0; 16];
-    let mut downs = [0; 16];
-    for (g, (x, weights)) in x.iter().zip(weights).enumerate() {
+    let mut groups = [Found::NONE; 16];
+    let pairs = x.as_chunks::<16>().0.iter().zip(weights.as_chunks().0);
+    for (group, (x, weights)) in groups.iter_mut().zip(pairs) {
         if max_abs(x) < EPS {
             continue;
         }
-        let Some(mut split) = best_split_ref(x, weights) else {
-            continue;
-        };
-        let codes = split.snap(bytemuck::cast_ref(x), bytemuck::cast_ref(weights));
-        block.codes[g] = codes.map(|code| code as u8);
-        block.high[g] = ((codes[0] >> 8) | ((codes[1] >> 8) << 4)) as u8;
-        scales[g] = split.scale;
-        downs[g] = (u8::from(split.down[0]) << 3) | (u8::from(split.down[1]) << 7);
+        if let Some(split) = best_split_ref(x, weights) {
+            *group = split.snap(bytemuck::cast_ref(x), bytemuck::cast_ref(weights));
+        }
     }
-    let Some((unit, scales)) = quantize_scales(&scales, 7) else {
-        return;
+    *block = match integer_scales(&groups) {
+        None => Block::of_codes(&groups),
+        Some((unit, scales)) => {
+            let (x, weights) = (x.as_chunks().0, weights.as_chunks().0);
+            let scale = refit_scale(&groups, &scales, x, weights);
+            Block::new(&groups, scale.unwrap_or(unit), &scales)
+        }
     };
-    for (high, down) in block.high.iter_mut().zip(downs) {
-        *high |= down;
-    }
-    let scale = refit_scale(
-        block,
-        &scales,
-        bytemuck::cast_slice(x),
-        bytemuck::cast_slice(weights),
-    );
-    block.set_scales(F16::from_f32(scale.unwrap_or(unit) * FACTOR), &scales);
 }
 
 /// The block's scale for given codes and group scales, by least squares.
 fn refit_scale(
-    block: &Block,
+    groups: &[Found<2>; 16],
     scales: &[u8; 16],
     x: &[[f32; 8]],
     weights: &[[f32; 8]],
 ) -> Option<f32> {
     let mut sums = Sums::default();
     for (i, (x, weights)) in x.iter().zip(weights).enumerate() {
-        let group_scale = f32::from(2 * scales[i / 2] + 1);
-        let values = block.values(i / 2, i % 2).map(|v| v * group_scale);
+        let (group, k) = (&groups[i / 2], i % 2);
+        let scale = f32::from(2 * scales[i / 2] + 1);
+        let values = vector(group.codes[k], group.down[k]).map(|v| v * scale);
         sums.add(&values, x, weights);
     }
     (sums.qq > 0.0).then(|| sums.qx / sums.qq)
+}
+
+impl SplitFormat<16, 2> for Iq1M {
+    const EPS: f32 = EPS;
+
+    #[inline(always)]
+    fn best_split<L: Lanes>(l: L, group: &SortedGroup<L, 16>) -> lanes::Split<L, 2> {
+        lanes::best_split_of_16(l, group)
+    }
+}
+
+impl LaneFormat<256> for Iq1M {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        let found = lanes::fit_groups::<Self, L, 16, 16, 2>(l, tile, out.len());
+        let mut units = [0.0; MAX_LANES];
+        let mut scales = [None; MAX_LANES];
+        for lane in 0..out.len() {
+            if let Some((unit, own)) = integer_scales(&found[lane]) {
+                (units[lane], scales[lane]) = (unit, Some(own));
+            }
+        }
+        let refitted = lanes::refit_blocks(l, tile, &found, &scales, &units);
+        for (lane, block) in out.iter_mut().enumerate() {
+            *block = match &scales[lane] {
+                None => Block::of_codes(&found[lane]),
+                Some(scales) => Block::new(&found[lane], refitted[lane], scales),
+            };
+        }
+    }
 }
 
 /// The split, the shifts and the scale with the least weighted squared error, of all that there are.

@@ -4,12 +4,13 @@ use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::codebook::quantize_scales;
 use super::dot::{Super, SuperBlock, dot_signed_pairs};
-use super::iq1::{DOWN, Split, UP, ascending, decode_pair, eightfold};
+use super::iq1::{DOWN, Found, Split, UP, ascending, decode_pair, eightfold};
+use super::lanes::{self, LaneFormat, SortedGroup, SplitFormat, Tile};
 use super::number::{fill, map, max_abs};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 8 groups of 32 elements: x = scale · (2 · group scale + 1) · value.
@@ -39,6 +40,16 @@ impl BlockFormat for Iq1S {
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, encode_ref);
+    }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
     }
 }
 
@@ -82,34 +93,62 @@ impl Block {
     }
 }
 
+impl Block {
+    #[inline(always)]
+    fn new(groups: &[Found<4>; 8]) -> Self {
+        let mut block = Self::zeroed();
+        let scales = quantize_scales(&map(groups, |group| group.scale), 7);
+        if let Some((unit, _)) = scales {
+            block.scale = F16::from_f32(unit * FACTOR);
+        }
+        for (g, group) in groups.iter().enumerate() {
+            let mut high = 0;
+            for (k, code) in group.codes.iter().enumerate() {
+                block.codes[g][k] = *code as u8;
+                high |= (code >> 8) << (3 * k);
+            }
+            if let Some((_, scales)) = scales {
+                high |= (u16::from(scales[g]) << 12) | (u16::from(group.down[0]) << 15);
+            }
+            block.high[g] = high.to_le_bytes();
+        }
+        block
+    }
+}
+
 fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
-    *block = Block::zeroed();
     let sigma2 = 2.0 * sum_squares(x) / 256.0;
     let importance = importance.map(|w| w.as_chunks().0);
-    let mut scales = [0.0; 8];
-    let mut high = [0; 8];
-    let mut down = [false; 8];
+    let mut groups = [Found::NONE; 8];
     for (g, x) in x.as_chunks::<32>().0.iter().enumerate() {
         let weights = weigh(x, importance.map(|w| &w[g]), sigma2);
         if max_abs(x) < EPS {
             continue;
         }
-        let Some(mut split) = best_split_ref(x, &weights) else {
-            continue;
-        };
-        let codes = split.snap(bytemuck::cast_ref(x), bytemuck::cast_ref(&weights));
-        block.codes[g] = codes.map(|code| code as u8);
-        high[g] = (0..4).fold(0, |high, k| high | ((codes[k] >> 8) << (3 * k)));
-        scales[g] = split.scale;
-        down[g] = split.down[0];
-    }
-    if let Some((unit, scales)) = quantize_scales(&scales, 7) {
-        block.scale = F16::from_f32(unit * FACTOR);
-        for g in 0..8 {
-            high[g] |= (u16::from(scales[g]) << 12) | (u16::from(down[g]) << 15);
+        if let Some(split) = best_split_ref(x, &weights) {
+            groups[g] = split.snap(bytemuck::cast_ref(x), bytemuck::cast_ref(&weights));
         }
     }
-    block.high = high.map(u16::to_le_bytes);
+    *block = Block::new(&groups);
+}
+
+impl SplitFormat<32, 4> for Iq1S {
+    const EPS: f32 = EPS;
+
+    #[inline(always)]
+    fn best_split<L: Lanes>(l: L, group: &SortedGroup<L, 32>) -> lanes::Split<L, 4> {
+        lanes::best_split_of_32(l, group)
+    }
+}
+
+impl LaneFormat<256> for Iq1S {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        let found = lanes::fit_groups::<Self, L, 8, 32, 4>(l, tile, out.len());
+        for (groups, block) in found.iter().zip(out) {
+            *block = Block::new(groups);
+        }
+    }
 }
 
 /// The split and the scale with the least weighted squared error, of all that there are.

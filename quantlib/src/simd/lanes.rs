@@ -1,7 +1,7 @@
 //! What every set of lanes can do.
 
 use super::steps::Steps;
-use super::{Narrow, SixtyFour};
+use super::{Narrow, SixtyFour, TableSums};
 
 /// The most lanes that any implementation has.
 pub(crate) const MAX_LANES: usize = 32;
@@ -22,7 +22,7 @@ pub(crate) trait Lanes: Copy {
     type M: Copy;
 
     /// The same instructions for neighbouring elements.
-    type Row: SixtyFour + Narrow;
+    type Row: SixtyFour + Narrow + TableSums;
 
     /// The number of lanes, at most [`MAX_LANES`].
     const N: usize;

@@ -12,6 +12,7 @@ mod portable;
 mod sixteen;
 mod sixty_four;
 mod steps;
+mod table_sums;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -22,6 +23,7 @@ pub(crate) use portable::Portable;
 pub(crate) use sixteen::Sixteen;
 pub(crate) use sixty_four::SixtyFour;
 pub(crate) use steps::Steps;
+pub(crate) use table_sums::TableSums;
 
 use crate::error::{Error, Result};
 use std::fmt;

@@ -54,6 +54,14 @@ impl<const DIM: usize, const LEVELS: usize> Lattice<DIM, LEVELS> {
         }
     }
 
+    /// For the vectors of levels in the order of their numbers: its code, or else its neighbours'.
+    pub(in crate::block) fn entries(&self) -> impl Iterator<Item = Result<u16, &[u16]>> {
+        self.index.iter().map(|entry| match *entry {
+            Entry::Point(code) => Ok(code),
+            Entry::Near { start, end } => Err(&self.neighbours[start as usize..end as usize]),
+        })
+    }
+
     fn levels(number: usize) -> [u8; DIM] {
         let digit = |i| number / LEVELS.pow(i as u32) % LEVELS;
         std::array::from_fn(|i| digit(i) as u8)

@@ -2,10 +2,11 @@
 //! which a code names one.
 //!
 //! `points` holds the vectors, which are constants of the formats, [`Lattice`] finds the vectors
-//! near others, [`fit_magnitudes`] the scale and the codes of a group of elements.
+//! near others, [`Nearby`] too but 16 at a time, [`fit_magnitudes`] the scale and the codes of a group of elements.
 
 mod fit;
 mod lattice;
+mod nearby;
 mod points;
 mod scales;
 mod sets;
@@ -13,6 +14,7 @@ mod signs;
 
 pub(super) use fit::{Refit, Tries, fit_magnitudes};
 pub(super) use lattice::Lattice;
+pub(super) use nearby::Nearby;
 pub(super) use points::{IQ1, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, magnitudes};
 pub(super) use scales::quantize_scales;
 pub(super) use signs::{

@@ -9,6 +9,7 @@
 
 mod affine;
 mod header;
+mod iq1;
 mod k_affine;
 mod k_symmetric;
 mod nonlinear;
@@ -18,6 +19,9 @@ mod rounding;
 mod symmetric;
 mod thirty_two;
 
+pub(super) use iq1::{
+    SortedGroup, Split, SplitFormat, best_split_of_16, best_split_of_32, fit_groups, refit_blocks,
+};
 pub(super) use k_affine::{AffineFormat, encode_affine_tile};
 pub(super) use k_symmetric::{CodesAgain, MovesAgain, fit_groups_by_moves};
 pub(super) use nonlinear::{fit_scale, sigma2, weigh};

@@ -5,6 +5,7 @@ mod avx512;
 mod narrow;
 mod sixteen;
 mod sixty_four;
+mod table_sums;
 
 pub(super) use avx2::Avx2;
 pub(super) use avx512::Avx512;
