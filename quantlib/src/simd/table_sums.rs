@@ -91,6 +91,10 @@ mod tests {
     use super::*;
     use crate::simd::{Isa, Kernel, Lanes};
 
+    fn entry(digit: usize, table: usize) -> f32 {
+        1.0 / (1 + digit + 7 * table) as f32
+    }
+
     struct Everything<'a>(&'a mut Vec<[f32; 16]>);
 
     impl Kernel for Everything<'_> {
@@ -99,9 +103,8 @@ mod tests {
             let s = lanes.row();
             let bytes: [u8; 16] = std::array::from_fn(|i| (i * 37 % 256) as u8);
             let numbers = std::array::from_fn(|i| (i * 24_029 + 7) as u16);
-            let entries = std::array::from_fn(|digit| {
-                std::array::from_fn(|table| 0.1 * digit as f32 + 1.7_f32.powi(table as i32))
-            });
+            let entries =
+                std::array::from_fn(|digit| std::array::from_fn(|table| entry(digit, table)));
             s.prefetch(&numbers);
             let (a, b) = (
                 s.widen_u8(&bytes),
@@ -128,10 +131,9 @@ mod tests {
             results
         };
         let expected = run(Isa::Portable);
-        // The first number is 13 in base 4: digit 3 in the first table, then 1, then zeros.
-        let powers = (0..8).map(|table| 1.7_f32.powi(table));
-        let digits = [0.1 * 3.0, 0.1].into_iter().chain([0.0; 6]);
-        let sum: f32 = powers.zip(digits).map(|(power, digit)| digit + power).sum();
+        // The first number is 13 in base 4.
+        let digits = [3, 1, 0, 0, 0, 0, 0, 0].into_iter().enumerate();
+        let sum = digits.fold(0.0, |sum, (table, digit)| sum + entry(digit, table));
         assert_eq!(expected[0][0], sum);
         for isa in Isa::ALL.iter().filter(|isa| isa.is_available()) {
             assert_eq!(run(*isa), expected, "{isa}");
