@@ -121,6 +121,37 @@ fn rows_may_cross_tiles() {
     }
 }
 
+/// Data in which much is equal, zero or at the ends of what floats can be.
+fn degenerate(kind: usize, i: usize) -> f32 {
+    let hash = (i as u32).wrapping_mul(2_654_435_761) >> 16;
+    match kind {
+        // Few levels, zeros of both signs among them.
+        0 => [0.0, -0.0, 1.0, -1.0][hash as usize % 4],
+        1 => (hash % 8) as f32 - 3.5,
+        2 => (hash % 64) as f32 / 64.0,
+        // Whole groups of equal elements, and of zeros.
+        3 => [0.0, 0.25, -0.25][i / 16 % 3],
+        4 if hash.is_multiple_of(10) => 1.0,
+        4 => 0.0,
+        // Nothing, denormal, and too large to be squared.
+        5 => 1e-9 * (hash % 100) as f32,
+        6 => f32::from_bits(hash % 1000),
+        _ => 1e30 * ((hash % 100) as f32 - 50.0),
+    }
+}
+
+#[test]
+fn degenerate_data_is_encoded_alike() {
+    let len = 33 * BLOCK;
+    for kind in 0..8 {
+        let x: Vec<f32> = (0..len).map(|i| degenerate(kind, i)).collect();
+        let sparse = (0..BLOCK).map(|i| (i * i % 3) as f32).collect();
+        for importance in [importance(BLOCK), sparse, vec![0.0; BLOCK]] {
+            check(&x, BLOCK, &importance);
+        }
+    }
+}
+
 #[test]
 fn the_preferred_one_is_available() {
     assert!(Isa::preferred().unwrap().is_available());
