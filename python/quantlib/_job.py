@@ -160,7 +160,8 @@ def convert_model(
 ) -> Report:
     """Convert a Hugging Face folder to GGUF: the file that convert_hf_to_gguf.py writes.
 
-    The folder of a PEFT adapter becomes the GGUF adapter that convert_lora_to_gguf.py writes.
+    The folder of a PEFT adapter becomes the GGUF adapter that convert_lora_to_gguf.py writes. An ONNX
+    model is copied, byte for byte unless its data are to move.
 
     Parameters
     ----------

@@ -4,7 +4,9 @@ mod onnx_bytes;
 
 use onnx_bytes::{bytes, external, int, model, tensor, varint};
 use quantlib::format::onnx::{Document, ExternalData, Message, SaveOptions, Tensor, Value};
+use quantlib::job::{JobOptions, quantize_onnx};
 use quantlib::model::Value as Meta;
+use quantlib::recipe::onnx::{OnnxQuantization, OnnxRecipe};
 use quantlib::{DType, ErrorKind};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -359,4 +361,86 @@ fn messages_are_edited_in_place() {
     message.remove(3);
     assert_eq!(message.fields().len(), 2);
     assert_eq!(message.get(4), Some(&Value::Varint(1)));
+}
+
+/// `y = x · w`, and how `w` comes out quantized with these options.
+fn int4_of(path: &Path, options: JobOptions<'_>) -> Vec<u8> {
+    let out = path.with_extension("int4.onnx");
+    let mut wish = OnnxQuantization::new(OnnxRecipe::Int4);
+    wish.block_size = 16;
+    quantize_onnx(path, &out, &wish, options).unwrap();
+    std::fs::read(out).unwrap()
+}
+
+#[test]
+fn quantized_weights_do_not_depend_on_threads_or_memory() {
+    let (k, n) = (200, 75);
+    let values = (0..k * n).map(|i| ((i * 7919 % 1013) as f32 - 500.0) / 300.0);
+    let raw: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+    let node = [
+        bytes(1, "x"),
+        bytes(1, "w"),
+        bytes(2, "y"),
+        bytes(4, "MatMul"),
+        bytes(99, "new"),
+    ];
+    let graph = [
+        bytes(1, node.concat()),
+        bytes(5, tensor("w", &[k, n], &raw)),
+    ]
+    .concat();
+    let (_folder, path) = folder_with("model.onnx", &model(graph));
+    let expected = int4_of(&path, JobOptions::default());
+    for (threads, memory_limit) in [(1, 48 << 10), (3, 96 << 10), (2, 1 << 20)] {
+        let mut options = JobOptions::default();
+        options.threads = threads;
+        options.memory_limit = memory_limit;
+        assert!(
+            int4_of(&path, options) == expected,
+            "{threads} threads, {memory_limit} bytes"
+        );
+    }
+    let quantized = quantlib::open(path.with_extension("int4.onnx")).unwrap();
+    let shapes: Vec<_> = quantized
+        .tensors()
+        .iter()
+        .map(|t| (&t.name[..], &t.shape[..]))
+        .collect();
+    let blocks = (k as usize).div_ceil(16);
+    assert_eq!(
+        shapes,
+        [
+            ("w_Q4", &[75, blocks, 8][..]),
+            ("w_scales", &[75, blocks]),
+            ("w_zero_points", &[75, blocks.div_ceil(2)]),
+        ]
+    );
+}
+
+#[test]
+fn too_little_memory_leaves_nothing() {
+    let node = [
+        bytes(1, "x"),
+        bytes(1, "w"),
+        bytes(2, "y"),
+        bytes(4, "MatMul"),
+    ]
+    .concat();
+    let graph = [
+        bytes(1, node),
+        bytes(5, tensor("w", &[64, 64], &[0; 64 * 64 * 4])),
+    ]
+    .concat();
+    let (folder, path) = folder_with("model.onnx", &model(graph));
+    let mut options = JobOptions::default();
+    options.memory_limit = 100;
+    let wish = OnnxQuantization::new(OnnxRecipe::Int4);
+    let out = folder.path().join("out.onnx");
+    let error = quantize_onnx(&path, out, &wish, options).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.tensor()),
+        (ErrorKind::Limit, Some("w_Q4")),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -1,5 +1,8 @@
 """ONNX models: onnx and onnxruntime read what is written, and their own tools write the same weights."""
 
+import json
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -243,6 +246,27 @@ def test_data_go_out_and_come_in(tmp_path):
     x = RANDOM.standard_normal((3, 256)).astype(np.float32)
     ql.quantize_model(src, back, "int4")
     assert run(quantized, {"x": x})[0].tobytes() == run(back, {"x": x})[0].tobytes()
+
+
+def test_the_command_does_the_same(tmp_path):
+    src = saved(matrices([(64, 32)]), tmp_path / "m.onnx")
+    by_command, by_call = tmp_path / "command.onnx", tmp_path / "call.onnx"
+
+    def command(*args):
+        args = [sys.executable, "-m", "quantlib", *map(str, args), "--json"]
+        return json.loads(subprocess.run(args, check=True, capture_output=True).stdout)
+
+    report = command("quantize", src, "-o", by_command, "-t", "INT4", "--block-size", 16, "--symmetric")
+    assert report["recipe"] == "int4"
+    assert [(t["name"], t["from"], t["to"]) for t in report["tensors"]] == [("w0_Q4", "f32", "u4:16")]
+    ql.quantize_model(src, by_call, "int4", block_size=16, symmetric=True)
+    assert by_command.read_bytes() == by_call.read_bytes()
+    shown = command("inspect", by_command)
+    assert shown["format"] == "onnx"
+    assert shown["metadata"]["onnx.nodes.com.microsoft.MatMulNBits"]["value"] == 1
+    assert [t["name"] for t in shown["tensors"]] == ["w0_Q4", "w0_scales"]
+    command("convert", src, "-o", by_call)
+    assert by_call.read_bytes() == src.read_bytes()
 
 
 def test_metadata_tell_what_the_model_is(tmp_path):
