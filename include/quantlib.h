@@ -300,6 +300,42 @@ ql_status ql_convert_model(const char *src,
                            const char *outtype,
                            const ql_options *options);
 
+// Multiplies `rows` rows of `cols` elements of `dtype` with a vector: a float for each row.
+//
+// `weights_len` must be `rows * ql_row_size(dtype, cols)`; `x_type` is f32, f16 or bf16. Elements are
+// decoded on the way, as `ql_dequantize` does; products and sums are single precision, in an order
+// that is the same for every CPU and number of threads.
+//
+// # Safety
+// `weights` is valid for reads of `weights_len` bytes, `x` of `cols` elements of `x_type`, `dst` for
+// writes of `rows` floats that nothing else touches meanwhile; `options` is null or valid.
+ql_status ql_matvec(ql_dtype dtype,
+                    const void *weights,
+                    size_t weights_len,
+                    size_t rows,
+                    size_t cols,
+                    ql_dtype x_type,
+                    const void *x,
+                    float *dst,
+                    const ql_options *options);
+
+// `ql_matvec` with a vector that is encoded first, as ggml does: to 8-bit integers for quantized
+// rows, to the rows' type for plain ones. The result equals ggml's up to the order in which the last
+// sums are rounded. NaN and infinite elements of the vector are refused where the rows are quantized,
+// unless the options say otherwise.
+//
+// # Safety
+// As for `ql_matvec`.
+ql_status ql_matvec_q8(ql_dtype dtype,
+                       const void *weights,
+                       size_t weights_len,
+                       size_t rows,
+                       size_t cols,
+                       ql_dtype x_type,
+                       const void *x,
+                       float *dst,
+                       const ql_options *options);
+
 // Opens a GGUF or safetensors file, or a Hugging Face folder. Headers are read now, tensors later.
 //
 // # Safety

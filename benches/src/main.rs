@@ -2,13 +2,16 @@
 //!
 //! `cargo run --release -p quantlib-bench [--quick] [PART…] [TYPE…]`: `encode` and `decode` against
 //! ggml with data in the cache, `memory` the same with data far larger, `threads` what more of them
-//! are worth, `candle` (with that feature) against candle. All parts and types if none is named.
+//! are worth, `matvec` products with a vector against ggml-cpu's, `candle` (with that feature) against candle. All parts and types if none is named.
 
 #[cfg(feature = "candle")]
 mod candle;
 mod codecs;
 mod data;
 mod ggml;
+#[path = "../../quantlib/tests/matvec/ggml_cpu.rs"]
+mod ggml_cpu;
+mod matvec;
 mod threads;
 mod timing;
 
@@ -18,7 +21,7 @@ use quantlib::{DType, Isa};
 use std::process::ExitCode;
 use timing::Effort;
 
-const PARTS: &[&str] = &["encode", "decode", "memory", "threads", "candle"];
+const PARTS: &[&str] = &["encode", "decode", "memory", "threads", "matvec", "candle"];
 
 /// What the command line asks for.
 struct Wish {
@@ -109,6 +112,9 @@ fn run(wish: &Wish) -> Result<(), String> {
     }
     if wish.has("threads") {
         threads::table(&wish.types(is_typical), wish.effort());
+    }
+    if wish.has("matvec") {
+        matvec::tables(&every, wish.effort());
     }
     #[cfg(feature = "candle")]
     if wish.has("candle") {

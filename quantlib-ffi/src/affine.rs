@@ -164,7 +164,7 @@ pub unsafe extern "C" fn ql_quantize_affine(
         // SAFETY: the caller promises what `layout` needs.
         let layout = unsafe { ql_affine_spec::layout(spec, src_type, shape, rank) }?;
         // SAFETY: the caller promises as many elements as the shape has.
-        let src = unsafe { floats(known(src_type)?, src, layout.elements()) }?;
+        let src = unsafe { floats(known(src_type)?, src, layout.elements(), "src") }?;
         // SAFETY: the caller promises planes of these lengths.
         let planes = unsafe {
             AffinePlanesMut {

@@ -65,7 +65,7 @@ pub unsafe extern "C" fn ql_quantize_from(
             .checked_mul(cols)
             .ok_or_else(|| misuse("rows * cols overflows"))?;
         // SAFETY: the caller promises `len` elements of `src_type`.
-        let src = unsafe { floats(known(src_type)?, src, len) }?;
+        let src = unsafe { floats(known(src_type)?, src, len, "src") }?;
         let weights = match importance.is_null() {
             true => None,
             // SAFETY: not null, so `cols` floats by the caller's promise.
@@ -85,15 +85,20 @@ pub(crate) unsafe fn floats<'a>(
     dtype: DType,
     src: *const c_void,
     len: usize,
+    what: &str,
 ) -> Result<Floats<'a>, Error> {
     Ok(match dtype {
         // SAFETY: the caller promises `len` elements of this type.
-        DType::F32 => Floats::F32(unsafe { input(src.cast(), len, "src") }?),
+        DType::F32 => Floats::F32(unsafe { input(src.cast(), len, what) }?),
         // SAFETY: the caller promises `len` elements of this type.
-        DType::F16 => Floats::F16(unsafe { input(src.cast::<half::f16>(), len, "src") }?),
+        DType::F16 => Floats::F16(unsafe { input(src.cast::<half::f16>(), len, what) }?),
         // SAFETY: the caller promises `len` elements of this type.
-        DType::BF16 => Floats::BF16(unsafe { input(src.cast::<half::bf16>(), len, "src") }?),
-        _ => return Err(misuse("src_type is not f32, f16 or bf16")),
+        DType::BF16 => Floats::BF16(unsafe { input(src.cast::<half::bf16>(), len, what) }?),
+        _ => {
+            return Err(misuse(&format!(
+                "the type of {what} is not f32, f16 or bf16"
+            )));
+        }
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::array::{self, FloatArray};
 use crate::dtype;
 use crate::errors::{misuse, to_python};
+use crate::matvec;
 use crate::work;
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::intern;
@@ -220,6 +221,26 @@ impl QuantizedTensor {
             FloatType::of(out_dtype)?,
             options(threads)?,
         )
+    }
+
+    /// Multiply with a vector; see :func:`quantlib.matvec`.
+    #[pyo3(signature = (x, threads=None))]
+    fn matvec<'py>(
+        slf: &Bound<'py, Self>,
+        x: &Bound<'py, PyAny>,
+        threads: Option<i64>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+        matvec::matvec(slf, x, threads)
+    }
+
+    /// Multiply with a vector of 8-bit integers; see :func:`quantlib.matvec_q8`.
+    #[pyo3(signature = (x, threads=None))]
+    fn matvec_q8<'py>(
+        slf: &Bound<'py, Self>,
+        x: &Bound<'py, PyAny>,
+        threads: Option<i64>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+        matvec::matvec_q8(slf, x, threads)
     }
 
     #[pyo3(signature = (dtype=None, copy=None))]

@@ -15,6 +15,7 @@ mod dtype;
 mod errors;
 mod imatrix;
 mod job;
+mod matvec;
 mod model;
 mod rewrite;
 mod value;
@@ -35,6 +36,8 @@ mod _quantlib {
     use crate::imatrix::{ImportanceStore, tensor_names};
     #[pymodule_export]
     use crate::job::{convert_model, quantize_model, run_command};
+    #[pymodule_export]
+    use crate::matvec::{matvec, matvec_q8};
     #[pymodule_export]
     use crate::model::{ModelFile, Tensor};
     #[pymodule_export]

@@ -70,6 +70,44 @@ static void misuse(void) {
     CHECK(ql_quantize(8, x, ROWS, COLS, NULL, blocks, size, &options) == QL_ERROR_MISUSE);
 }
 
+static void multiply(void) {
+    size_t size = ROWS * ql_row_size(8, COLS);
+    float exact[ROWS], decoded[ROWS], integers[ROWS];
+    CHECK(ql_quantize(8, x, ROWS, COLS, NULL, blocks, size, NULL) == QL_OK);
+    CHECK(ql_dequantize(8, blocks, size, y, LEN, NULL) == QL_OK);
+    CHECK(ql_matvec(8, blocks, size, ROWS, COLS, 0, x, decoded, NULL) == QL_OK);
+    CHECK(ql_matvec_q8(8, blocks, size, ROWS, COLS, 0, x, integers, NULL) == QL_OK);
+    for (int row = 0; row < ROWS; row++) {
+        exact[row] = 0;
+        for (int i = 0; i < COLS; i++) exact[row] += y[row * COLS + i] * x[i];
+        CHECK(fabsf(exact[row] - decoded[row]) < 1e-4f);
+        CHECK(fabsf(exact[row] - integers[row]) < 0.3f);
+    }
+    unsigned short half[COLS];
+    CHECK(ql_quantize(1, x, 1, COLS, NULL, half, sizeof half, NULL) == QL_OK);
+    CHECK(ql_matvec(8, blocks, size, ROWS, COLS, 1, half, decoded, NULL) == QL_OK);
+    CHECK(fabsf(exact[0] - decoded[0]) < 0.1f);
+
+    CHECK(ql_matvec(8, blocks, size - 1, ROWS, COLS, 0, x, exact, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_matvec(8, blocks, size, ROWS, COLS + 1, 0, x, exact, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_matvec(8, NULL, size, ROWS, COLS, 0, x, exact, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_matvec(8, blocks, size, ROWS, COLS, 0, NULL, exact, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_matvec(8, blocks, size, ROWS, COLS, 0, x, NULL, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_matvec(8, blocks, size, ROWS, COLS, 8, x, exact, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_matvec_q8(5, blocks, size, ROWS, COLS, 0, x, exact, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_matvec_q8(26, x, 4, 1, 1, 0, x, exact, NULL) == QL_ERROR_UNSUPPORTED);
+    CHECK(ql_matvec_q8(8, blocks, 0, SIZE_MAX, COLS, 0, x, NULL, NULL) == QL_ERROR_MISUSE);
+
+    float bad[COLS] = {0};
+    bad[7] = NAN;
+    CHECK(ql_matvec_q8(8, blocks, size, ROWS, COLS, 0, bad, exact, NULL) == QL_ERROR_MISUSE);
+    CHECK(strstr(ql_last_error_message(), "element 7"));
+    ql_options options = {0};
+    options.non_finite = 1;
+    CHECK(ql_matvec_q8(8, blocks, size, ROWS, COLS, 0, bad, exact, &options) == QL_OK);
+    CHECK(exact[0] == 0);
+}
+
 static void non_finite(void) {
     float bad[COLS] = {0};
     bad[7] = NAN;
@@ -86,6 +124,7 @@ int main(void) {
     types();
     round_trip();
     misuse();
+    multiply();
     non_finite();
     CHECK(strlen(ql_version()) > 0);
     puts("c codec: ok");

@@ -116,7 +116,7 @@ impl Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let scale = block.scale().to_f32();
+    let scale = s.half_to_float(block.scale());
     for (g, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
         let scale = scale * f32::from(2 * block.group_scale(g) + 1);
         let eights = map(&[block.code(g, 0), block.code(g, 1)], |(code, down)| {

@@ -61,7 +61,7 @@ const FACTOR: f32 = 1.125;
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let scale = block.scale.to_f32();
+    let scale = s.half_to_float(block.scale);
     for (pair, y) in y.as_chunks_mut().0.iter_mut().enumerate() {
         let scale = scale * f32::from(block.group_scale(pair / 2));
         decode_pair(s, map(&[0, 1], |k| block.eightfold(pair, k)), scale, y);

@@ -54,7 +54,7 @@ const EPS: f32 = 1e-15;
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let scale = block.scale.to_f32();
+    let scale = s.half_to_float(block.scale);
     let scales: [u8; 16] = unpack_nibbles(&block.scales, 2);
     let scale = |pair: usize| scale * (0.5 + f32::from(scales[pair])) * 0.25;
     decode_pairs(s, y, scale, |pair, k| block.eight(pair, k));

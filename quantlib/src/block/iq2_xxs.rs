@@ -58,7 +58,7 @@ const EPS: f32 = 1e-15;
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let scale = block.scale.to_f32();
+    let scale = s.half_to_float(block.scale);
     let groups = block.signs_and_scales();
     let scale = |pair: usize| scale * (0.5 + f32::from(groups[pair / 2].1)) * 0.25;
     decode_pairs(s, y, scale, |pair, k| block.eight(&groups, pair, k));

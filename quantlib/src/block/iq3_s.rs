@@ -56,7 +56,7 @@ const FACTOR: f32 = 1.033;
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let scale = block.scale.to_f32();
+    let scale = s.half_to_float(block.scale);
     let scales: [u8; 8] = unpack_nibbles(&block.scales, 2);
     let scale = |pair: usize| scale * f32::from(1 + 2 * scales[pair / 2]);
     decode_pairs(s, y, scale, |pair, k| block.eight(pair, k));

@@ -55,7 +55,7 @@ const FACTOR: f32 = 1.0125;
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let scale = block.scale.to_f32();
+    let scale = s.half_to_float(block.scale);
     let groups = map(&block.signs_and_scales, unpack_signs_and_scale);
     let scale = |pair: usize| scale * (0.5 + f32::from(groups[pair / 2].1)) * 0.5;
     decode_pairs(s, y, scale, |pair, k| block.eight(&groups, pair, k));

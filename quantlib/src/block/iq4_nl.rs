@@ -81,7 +81,7 @@ impl Block {
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
     let codes: [u8; 32] = unpack_nibbles(&block.codes, 32);
-    look_up(s, &VALUES, &codes, block.scale.to_f32(), y);
+    look_up(s, &VALUES, &codes, s.half_to_float(block.scale), y);
 }
 
 fn encode_ref(x: &[f32; 32], importance: Option<&[f32; 32]>, block: &mut Block) {

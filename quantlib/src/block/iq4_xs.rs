@@ -115,7 +115,7 @@ impl Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let scale = block.scale.to_f32();
+    let scale = s.half_to_float(block.scale);
     let scales = block.group_scales();
     let (groups, _) = y.as_chunks_mut::<32>();
     for (g, y) in groups.iter_mut().enumerate() {

@@ -179,7 +179,7 @@ pub(super) fn decode_groups<S: Sixteen, const GROUPS: usize>(
     codes: &[u8; 256],
     y: &mut [f32; 256],
 ) {
-    let (scale, min) = (scale.to_f32(), min.to_f32());
+    let (scale, min) = (s.half_to_float(scale), s.half_to_float(min));
     let groups = y
         .chunks_exact_mut(256 / GROUPS)
         .zip(codes.chunks_exact(256 / GROUPS));

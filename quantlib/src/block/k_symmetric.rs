@@ -55,7 +55,7 @@ pub(super) fn decode_groups<S: Sixteen>(
     half: i32,
     y: &mut [f32; 256],
 ) {
-    let scale = scale.to_f32();
+    let scale = s.half_to_float(scale);
     let codes = centre(codes, half as u8);
     let groups = y.chunks_exact_mut(16).zip(codes.chunks_exact(16));
     for ((y, codes), &group_scale) in groups.zip(scales) {

@@ -82,11 +82,10 @@ fn encode_ref(x: &[f32; 32], block: &mut Block) {
 /// 2^(exponent - 128). ggml gives the code 255 no special meaning.
 #[inline(always)]
 fn half_scale(exponent: u8) -> f32 {
-    let bits = match exponent {
-        0 | 1 => 0x0020_0000 << exponent,
-        _ => u32::from(exponent - 1) << 23,
-    };
-    f32::from_bits(bits)
+    // A choice of two values, which vectorizes.
+    let denormal = 0x0020_0000 << (exponent & 1);
+    let normal = u32::from(exponent.wrapping_sub(1)) << 23;
+    f32::from_bits(if exponent < 2 { denormal } else { normal })
 }
 
 /// Mantissas from here on may have a logarithm that rounds up to the next whole number: 1.98.

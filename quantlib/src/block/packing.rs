@@ -213,15 +213,31 @@ pub(super) fn pack_scales_and_mins(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12]
 /// The inverse of [`pack_scales_and_mins`].
 #[inline(always)]
 pub(super) fn unpack_scales_and_mins(bytes: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
-    let scales = fill(|i| match i {
-        0..4 => bytes[i] & 63,
-        _ => (bytes[i + 4] & 15) | (bytes[i - 4] >> 6 << 4),
-    });
-    let mins = fill(|i| match i {
-        0..4 => bytes[i + 4] & 63,
-        _ => (bytes[i + 4] >> 4) | (bytes[i] >> 6 << 4),
-    });
-    (scales, mins)
+    // Four bytes at a time.
+    let [scales, mins, nibbles] = words(bytes);
+    let (six, four) = (0x3f3f_3f3f, 0x0f0f_0f0f);
+    let upper = |word: u32| (word >> 2) & 0x3030_3030;
+    (
+        join(scales & six, (nibbles & four) | upper(scales)),
+        join(mins & six, ((nibbles >> 4) & four) | upper(mins)),
+    )
+}
+
+/// Little-endian words of four bytes.
+#[inline(always)]
+fn words(bytes: &[u8; 12]) -> [u32; 3] {
+    let words: &[[u8; 4]; 3] = bytemuck::cast_ref(bytes);
+    [
+        u32::from_le_bytes(words[0]),
+        u32::from_le_bytes(words[1]),
+        u32::from_le_bytes(words[2]),
+    ]
+}
+
+/// The bytes of both words.
+#[inline(always)]
+fn join(first: u32, second: u32) -> [u8; 8] {
+    (u64::from(first) | (u64::from(second) << 32)).to_le_bytes()
 }
 
 /// Packs 16 scales of 6 bits: low nibbles as [`pack_nibbles`] does with all 16, then the upper two
@@ -240,14 +256,19 @@ pub(super) fn pack_sixteen_scales(scales: &[u8; 16]) -> [u8; 12] {
 /// The inverse of [`pack_sixteen_scales`].
 #[inline(always)]
 pub(super) fn unpack_sixteen_scales(bytes: &[u8; 12]) -> [u8; 16] {
-    fill(|i| {
-        let low = if i < 8 {
-            bytes[i] & 15
-        } else {
-            bytes[i - 8] >> 4
-        };
-        low | (((bytes[8 + i % 4] >> (2 * (i / 4))) & 3) << 4)
-    })
+    let [first, second, upper] = words(bytes);
+    let (four, two) = (0x0f0f_0f0f, 0x3030_3030);
+    let scales = [
+        join(
+            (first & four) | ((upper << 4) & two),
+            (second & four) | ((upper << 2) & two),
+        ),
+        join(
+            ((first >> 4) & four) | (upper & two),
+            ((second >> 4) & four) | ((upper >> 2) & two),
+        ),
+    ];
+    bytemuck::cast(scales)
 }
 
 #[cfg(test)]

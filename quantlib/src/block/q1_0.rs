@@ -63,7 +63,7 @@ impl LaneFormat<128> for Q1_0 {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 128]) {
-    let scale = s.splat(block.scale.to_f32());
+    let scale = s.splat(s.half_to_float(block.scale));
     for (bits, y) in block
         .bits
         .as_chunks::<2>()

@@ -40,7 +40,12 @@ impl BlockFormat for Q2_0 {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 64]) {
-    scale_signed(s, &centre(&block.codes(), 1), block.scale.to_f32(), y);
+    scale_signed(
+        s,
+        &centre(&block.codes(), 1),
+        s.half_to_float(block.scale),
+        y,
+    );
 }
 
 #[inline(always)]

@@ -77,7 +77,7 @@ fn encode_ref(x: &[f32; 32]) -> Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
-    scale_signed(s, &block.codes, block.scale.to_f32(), y);
+    scale_signed(s, &block.codes, s.half_to_float(block.scale), y);
 }
 
 impl Small for Q8_0 {

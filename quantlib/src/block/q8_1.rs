@@ -41,7 +41,7 @@ impl BlockFormat for Q8_1 {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
-    scale_signed(s, &block.codes, block.scale.to_f32(), y);
+    scale_signed(s, &block.codes, s.half_to_float(block.scale), y);
 }
 
 #[inline(always)]

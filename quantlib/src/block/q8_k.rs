@@ -64,8 +64,8 @@ fn encode_ref(x: &[f32; 256], block: &mut Block) {
 impl Block {
     /// The scale, the codes, and the sums of 16 codes each.
     #[inline(always)]
-    pub(super) fn parts(&self) -> (f32, &[i8; 256], [f32; 16]) {
-        let sums = map(&self.sums, |sum| f32::from(i16::from_le_bytes(sum)));
+    pub(super) fn parts(&self) -> (f32, &[i8; 256], [i16; 16]) {
+        let sums = map(&self.sums, i16::from_le_bytes);
         (f32::from_le_bytes(self.scale), &self.codes, sums)
     }
 }

@@ -61,7 +61,7 @@ impl<C: Codes> BlockFormat for Symmetric<C> {
     #[inline(always)]
     fn decode<S: Sixteen>(s: S, block: &Self::Block, y: &mut [f32; 32]) {
         let codes = centre(&{ block.codes }.unpack(), half::<C>() as u8);
-        scale_signed(s, &codes, block.scale.to_f32(), y);
+        scale_signed(s, &codes, s.half_to_float(block.scale), y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]) {
@@ -180,7 +180,8 @@ impl<C: Codes> BlockFormat for Affine<C> {
     #[inline(always)]
     fn decode<S: Sixteen>(s: S, block: &Self::Block, y: &mut [f32; 32]) {
         let codes = { block.codes }.unpack();
-        scale_and_add(s, &codes, block.scale.to_f32(), block.min.to_f32(), y);
+        let (scale, min) = (s.half_to_float(block.scale), s.half_to_float(block.min));
+        scale_and_add(s, &codes, scale, min, y);
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]) {

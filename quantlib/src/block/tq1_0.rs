@@ -50,7 +50,7 @@ impl BlockFormat for Tq1_0 {
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let digits = centre(&block.digits(), 1);
-    scale_signed(s, &digits, block.scale.to_f32(), y);
+    scale_signed(s, &digits, s.half_to_float(block.scale), y);
 }
 
 impl Block {

@@ -44,7 +44,7 @@ impl BlockFormat for Tq2_0 {
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let digits = centre(&unpack_crumbs(&block.digits), 1);
-    scale_signed(s, &digits, block.scale.to_f32(), y);
+    scale_signed(s, &digits, s.half_to_float(block.scale), y);
 }
 
 #[inline(always)]

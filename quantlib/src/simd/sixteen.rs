@@ -1,6 +1,8 @@
 //! 16 neighbouring elements at a time, for what has no order to keep, as decoding, or an order of 16
 //! sums.
 
+use crate::numeric::F16;
+
 /// What is done with 16 elements that lie side by side. As with [`Lanes`](super::Lanes), a value
 /// proves that the CPU has the instructions, every operation is one IEEE operation an element, and
 /// all methods are `#[inline(always)]`.
@@ -8,6 +10,8 @@ pub(crate) trait Sixteen: Copy {
     /// Floats.
     type F: Copy;
 
+    /// What `half.to_f32()` is.
+    fn half_to_float(self, half: F16) -> f32;
     fn splat(self, x: f32) -> Self::F;
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
@@ -27,6 +31,11 @@ pub(crate) trait Sixteen: Copy {
 
 impl Sixteen for super::Portable {
     type F = [f32; 16];
+
+    #[inline(always)]
+    fn half_to_float(self, half: F16) -> f32 {
+        half.to_f32()
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; 16] {

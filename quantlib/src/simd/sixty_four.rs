@@ -20,6 +20,8 @@ pub(crate) trait SixtyFour: Sixteen {
     /// The first 16 bytes twice, then the others twice.
     fn each_twice(self, first: &[u8; 16], second: &[u8; 16]) -> Self::B;
     fn halves(self, first: &[u8; 32], second: &[u8; 32]) -> Self::B;
+    /// From eight bytes each, which are not in memory yet.
+    fn eights(self, eights: &[[u8; 8]; 8]) -> Self::B;
     fn splat_byte(self, byte: u8) -> Self::B;
     /// `byte` where a bit is set, else 0; the lowest bit belongs to the first byte.
     fn where_set(self, bits: u64, byte: u8) -> Self::B;
@@ -56,11 +58,13 @@ pub(crate) trait SixtyFour: Sixteen {
     /// The nearest floats.
     fn to_float(self, a: Self::I) -> Self::F;
 
+    /// `sum` less `scale` times the sums of two neighbouring products, in the first 8 places.
+    fn sub_scaled_pairs(self, sum: Self::F, a: &[u8; 16], b: &[i16; 16], scale: f32) -> Self::F;
+
     /// The first float in the first 8 places, the second in the others.
     fn two(self, floats: &[f32; 2]) -> Self::F;
     /// Each float in 4 places.
     fn four(self, floats: &[f32; 4]) -> Self::F;
-    fn half_to_float(self, half: F16) -> f32;
     fn halves_to_floats(self, halves: &[F16; 16]) -> Self::F;
 }
 
@@ -99,6 +103,11 @@ impl SixtyFour for super::Portable {
     #[inline(always)]
     fn halves(self, first: &[u8; 32], second: &[u8; 32]) -> [u8; 64] {
         bytemuck::cast([*first, *second])
+    }
+
+    #[inline(always)]
+    fn eights(self, eights: &[[u8; 8]; 8]) -> [u8; 64] {
+        bytemuck::cast(*eights)
     }
 
     #[inline(always)]
@@ -198,6 +207,21 @@ impl SixtyFour for super::Portable {
     }
 
     #[inline(always)]
+    fn sub_scaled_pairs(
+        self,
+        mut sum: [f32; 16],
+        a: &[u8; 16],
+        b: &[i16; 16],
+        scale: f32,
+    ) -> [f32; 16] {
+        let product = |i: usize| i32::from(a[i]) * i32::from(b[i]);
+        for (i, sum) in sum[..8].iter_mut().enumerate() {
+            *sum -= (product(2 * i) + product(2 * i + 1)) as f32 * scale;
+        }
+        sum
+    }
+
+    #[inline(always)]
     fn two(self, floats: &[f32; 2]) -> [f32; 16] {
         each!(16, i => floats[i / 8])
     }
@@ -208,12 +232,116 @@ impl SixtyFour for super::Portable {
     }
 
     #[inline(always)]
-    fn half_to_float(self, half: F16) -> f32 {
-        half.to_f32()
+    fn halves_to_floats(self, halves: &[F16; 16]) -> [f32; 16] {
+        each!(16, i => halves[i].to_f32())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Isa, Kernel, Lanes};
+
+    /// Collects the results of every operation, as bits.
+    struct Everything<'a>(&'a mut Vec<[u32; 16]>);
+
+    impl Kernel for Everything<'_> {
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) {
+            let s = lanes.row();
+            let bytes: [u8; 64] = std::array::from_fn(|i| (i * 37 + 11) as u8);
+            let small: [u8; 64] = std::array::from_fn(|i| (i * 29 % 128) as u8);
+            let (a, b) = (s.bytes(&bytes), s.bytes(&small));
+            let bits = 0x8421_0f5a_33cc_9e07;
+            let [first, second]: [[u8; 32]; 2] = bytemuck::cast(bytes);
+            let [quarter, other, ..]: [[u8; 16]; 4] = bytemuck::cast(small);
+            let mask = s.splat_byte(15);
+            let table = std::array::from_fn(|i| (100 - 13 * i as i32) as i8);
+            let all = [
+                a,
+                s.twice(&first),
+                s.each_twice(&quarter, &other),
+                s.halves(&second, &first),
+                s.eights(bytemuck::cast_ref(&small)),
+                s.where_set(bits, 77),
+                s.and(a, b),
+                s.or(a, b),
+                s.and(s.shift_down(a, 2, 4), mask),
+                s.shift_up::<3>(s.and(a, mask)),
+                s.and(s.shift_odd_nibbles(a), mask),
+                s.negate_bytes(a, bits),
+                s.look_up_bytes(&table, s.and(a, mask)),
+            ];
+            // Signed bytes from -127 on, the largest magnitudes included.
+            let mut signed = bytes.map(|byte| byte.max(129));
+            signed[..4].copy_from_slice(&[127, 127, 129, 129]);
+            let signed = s.bytes(&signed);
+            let least = s.splat_byte(128);
+            let products = [
+                s.dot(b, a),
+                s.dot(s.splat_byte(127), s.splat_byte(129)),
+                s.dot_signed(a, signed),
+                s.dot_signed(least, signed),
+                s.sub_products(s.dot(b, a), s.dot(mask, a)),
+            ];
+            let floats = [
+                s.two(&[1.5, -2.5]),
+                s.four(&[0.5, -1.0, 3e30, 1e-40]),
+                s.halves_to_floats(&std::array::from_fn(|i| F16::from_f32(i as f32 * 0.1))),
+                s.splat(s.half_to_float(F16::from_f32(-0.3))),
+                s.sub_scaled_pairs(
+                    s.splat(0.1),
+                    &quarter,
+                    &std::array::from_fn(|i| 2032 - 251 * i as i16),
+                    0.7,
+                ),
+            ];
+            for bytes in all {
+                // Each byte alone, by a product with 1 in its place of four.
+                for place in 0..4 {
+                    let one: [u8; 64] = std::array::from_fn(|i| u8::from(i % 4 == place));
+                    let integers = s.pairs(s.dot(s.bytes(&one), bytes));
+                    self.0.push(stored(s, s.to_float(integers)));
+                }
+            }
+            for products in products {
+                for integers in [
+                    s.pairs(products),
+                    s.scaled_quarters(products, &[1, -2, 300, -32]),
+                    s.scaled_halves(products, &[63, -64]),
+                    s.add_integers(s.zero(), s.pairs(products)),
+                ] {
+                    self.0.push(stored(s, s.to_float(integers)));
+                }
+            }
+            for floats in floats {
+                self.0.push(stored(s, floats));
+            }
+        }
     }
 
     #[inline(always)]
-    fn halves_to_floats(self, halves: &[F16; 16]) -> [f32; 16] {
-        each!(16, i => halves[i].to_f32())
+    fn stored<S: SixtyFour>(s: S, floats: S::F) -> [u32; 16] {
+        let mut stored = [f32::NAN; 16];
+        s.store(floats, &mut stored);
+        stored.map(f32::to_bits)
+    }
+
+    #[test]
+    fn all_agree() {
+        let run = |isa: Isa| {
+            let mut results = Vec::new();
+            isa.run(Everything(&mut results));
+            results
+        };
+        let expected = run(Isa::Portable);
+        // The first byte of the first result is 11, and its second one 37 + 11.
+        assert_eq!(f32::from_bits(expected[0][0]), 11.0);
+        assert_eq!(f32::from_bits(expected[1][0]), 48.0);
+        for isa in Isa::ALL.iter().filter(|isa| isa.is_available()) {
+            let results = run(*isa);
+            let differing = results.iter().zip(&expected).position(|(a, b)| a != b);
+            assert_eq!(differing, None, "{isa}");
+        }
     }
 }

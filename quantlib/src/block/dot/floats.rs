@@ -3,6 +3,7 @@
 
 use super::super::BlockFormat;
 use super::sum;
+use crate::numeric::F16;
 use crate::simd::Sixteen;
 use bytemuck::Zeroable;
 use std::cell::Cell;
@@ -47,6 +48,11 @@ impl<S: Sixteen> Sixteen for Products<'_, S> {
             let products = self.s.mul(a, self.s.load(x));
             self.partial.set(self.s.add(self.partial.get(), products));
         }
+    }
+
+    #[inline(always)]
+    fn half_to_float(self, half: F16) -> f32 {
+        self.s.half_to_float(half)
     }
 
     #[inline(always)]

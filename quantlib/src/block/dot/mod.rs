@@ -20,6 +20,7 @@ pub(super) use unpack::{
 pub(crate) use vector::Q8;
 
 use super::BlockFormat;
+use super::number::fill;
 use crate::dtype::DType;
 use crate::simd::{Isa, Kernel, Lanes, Sixteen, SixtyFour};
 use vector::Piece;
@@ -30,6 +31,7 @@ pub(super) trait DotFormat: BlockFormat {
     type Piece: Piece;
 
     /// A row times a vector of floats. Implementations must be `#[inline(always)]`.
+    #[inline(always)]
     fn dot<S: SixtyFour>(s: S, row: &[Self::Block], x: &[f32]) -> f32 {
         floats::dot::<Self, S>(s, row, x)
     }
@@ -142,10 +144,7 @@ impl<F: DotFormat> Kernel for Integers<'_, F> {
 fn sum<S: Sixteen>(s: S, partial: S::F) -> f32 {
     let mut sums = [0.0; 16];
     s.store(partial, &mut sums);
-    for apart in [8, 4, 2, 1] {
-        for i in 0..apart {
-            sums[i] += sums[i + apart];
-        }
-    }
-    sums[0]
+    let eight: [f32; 8] = fill(|i| sums[i] + sums[i + 8]);
+    let four: [f32; 4] = fill(|i| eight[i] + eight[i + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }

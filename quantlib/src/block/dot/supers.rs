@@ -11,7 +11,7 @@ pub(crate) struct SuperBlock {
     /// Signed bytes but -128, as bytes without sign.
     pub(in crate::block) codes: [[u8; 64]; 4],
     /// Sums of 16 codes.
-    pub(super) sums: [f32; 16],
+    pub(super) sums: [i16; 16],
     pub(super) scale: f32,
 }
 
@@ -38,9 +38,7 @@ impl SuperBlock {
         min: f32,
         minima: &[u8; 16],
     ) -> S::F {
-        let min = s.splat(min * self.scale);
-        let integers = s.mul(s.widen_u8(minima), s.load(&self.sums));
-        s.sub(sum, s.mul(integers, min))
+        s.sub_scaled_pairs(sum, minima, &self.sums, min * self.scale)
     }
 }
 

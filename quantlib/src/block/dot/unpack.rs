@@ -77,7 +77,7 @@ pub(in crate::block) fn dot_pairs<S: SixtyFour>(
             (magnitudes[k], signs[k]) = eight(4 * i + k / 2, k % 2);
         }
         let x = s.negate_bytes(s.bytes(x), u64::from_le_bytes(signs));
-        let products = s.dot(s.bytes(&bytemuck::cast(magnitudes)), x);
+        let products = s.dot(s.eights(&magnitudes), x);
         let scaled = s.scaled_quarters(products, &scales.as_chunks().0[i]);
         integers = s.add_integers(integers, scaled);
     }
@@ -96,9 +96,9 @@ pub(in crate::block) fn dot_signed_pairs<S: SixtyFour>(
     for (i, x) in x.codes.iter().enumerate() {
         let mut eights = [[0; 8]; 8];
         for (k, values) in eights.iter_mut().enumerate() {
-            *values = eight(4 * i + k / 2, k % 2);
+            *values = bytemuck::cast(eight(4 * i + k / 2, k % 2));
         }
-        let products = s.dot_signed(s.bytes(&bytemuck::cast(eights)), s.bytes(x));
+        let products = s.dot_signed(s.eights(&eights), s.bytes(x));
         let scaled = s.scaled_quarters(products, &scales.as_chunks().0[i]);
         integers = s.add_integers(integers, scaled);
     }

@@ -199,7 +199,7 @@ impl Group {
 impl SuperBlock {
     const ZERO: Self = Self {
         codes: [[0; 64]; 4],
-        sums: [0.0; 16],
+        sums: [0; 16],
         scale: 0.0,
     };
 

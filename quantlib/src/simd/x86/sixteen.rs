@@ -1,6 +1,7 @@
 //! 16 neighbours in two vectors of AVX2, or in one of AVX-512.
 
 use super::{Avx2, Avx512, intrinsics};
+use crate::numeric::F16;
 use crate::simd::Sixteen;
 use core::arch::x86_64::*;
 
@@ -13,6 +14,12 @@ impl Sixteen for Avx512 {
         fn sub(a: __m512, b: __m512) -> __m512, _mm512_sub_ps(a, b);
         fn mul(a: __m512, b: __m512) -> __m512, _mm512_mul_ps(a, b);
         fn negate(a: __m512, signs: u16) -> __m512, _mm512_mask_xor_ps(a, signs, a, _mm512_set1_ps(-0.0));
+    }
+
+    #[inline(always)]
+    fn half_to_float(self, half: F16) -> f32 {
+        // SAFETY: `self` exists, so the CPU has F16C.
+        unsafe { half_to_float(half) }
     }
 
     #[inline(always)]
@@ -55,6 +62,12 @@ impl Sixteen for Avx512 {
 
 impl Sixteen for Avx2 {
     type F = (__m256, __m256);
+
+    #[inline(always)]
+    fn half_to_float(self, half: F16) -> f32 {
+        // SAFETY: `self` exists, so the CPU has F16C.
+        unsafe { half_to_float(half) }
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -173,4 +186,11 @@ fn turn(a: __m256, signs: __m256i, shift: __m256i) -> __m256 {
     let top = _mm256_sllv_epi32(signs, shift);
     let sign = _mm256_and_ps(_mm256_castsi256_ps(top), _mm256_set1_ps(-0.0));
     _mm256_xor_ps(a, sign)
+}
+
+#[inline]
+#[target_feature(enable = "f16c")]
+fn half_to_float(half: F16) -> f32 {
+    let bits: u16 = bytemuck::cast(half);
+    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
 }

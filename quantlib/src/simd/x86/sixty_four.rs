@@ -56,6 +56,17 @@ impl SixtyFour for Avx512 {
     }
 
     #[inline(always)]
+    fn eights(self, eights: &[[u8; 8]; 8]) -> __m512i {
+        let [a, b, c, d, e, f, g, h] = *eights;
+        // From registers: stores of 8 bytes would hold up a load of 64.
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            let first = four_eights([a, b, c, d]);
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), four_eights([e, f, g, h]))
+        }
+    }
+
+    #[inline(always)]
     fn shift_down(self, a: __m512i, first: u32, second: u32) -> __m512i {
         // SAFETY: `self` exists, so the CPU has the instructions.
         unsafe {
@@ -119,9 +130,20 @@ impl SixtyFour for Avx512 {
     fn scaled_halves(self, a: __m512i, scales: &[i16; 2]) -> __m512i {
         // SAFETY: `self` exists, so the CPU has the instructions.
         unsafe {
-            let first = _mm512_set1_epi16(scales[0]);
-            let scales = _mm512_mask_set1_epi16(first, 0xffff_0000, scales[1]);
-            _mm512_madd_epi16(a, scales)
+            let scales = _mm512_set1_epi32(bytemuck::cast(*scales));
+            let index =
+                _mm512_inserti64x4::<1>(_mm512_set1_epi16(0x0100), _mm256_set1_epi16(0x0302));
+            _mm512_madd_epi16(a, _mm512_shuffle_epi8(scales, index))
+        }
+    }
+
+    #[inline(always)]
+    fn sub_scaled_pairs(self, sum: __m512, a: &[u8; 16], b: &[i16; 16], scale: f32) -> __m512 {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            // Zeros in the other places: whatever is less 0 stays what it is, zeros of both signs too.
+            let terms = _mm512_zextps256_ps512(scaled_pairs(a, b, scale));
+            _mm512_sub_ps(sum, terms)
         }
     }
 
@@ -142,12 +164,6 @@ impl SixtyFour for Avx512 {
             let each = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
             _mm512_permutevar_ps(four, each)
         }
-    }
-
-    #[inline(always)]
-    fn half_to_float(self, half: F16) -> f32 {
-        // SAFETY: `self` exists, so the CPU has F16C.
-        unsafe { half_to_float(half) }
     }
 
     #[inline(always)]
@@ -220,6 +236,13 @@ impl SixtyFour for Avx2 {
     fn halves(self, first: &[u8; 32], second: &[u8; 32]) -> Self::B {
         // SAFETY: `self` exists, so the CPU has the instructions.
         unsafe { (load_32(first), load_32(second)) }
+    }
+
+    #[inline(always)]
+    fn eights(self, eights: &[[u8; 8]; 8]) -> Self::B {
+        let [a, b, c, d, e, f, g, h] = *eights;
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { (four_eights([a, b, c, d]), four_eights([e, f, g, h])) }
     }
 
     #[inline(always)]
@@ -340,6 +363,12 @@ impl SixtyFour for Avx2 {
     }
 
     #[inline(always)]
+    fn sub_scaled_pairs(self, sum: Self::F, a: &[u8; 16], b: &[i16; 16], scale: f32) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { (_mm256_sub_ps(sum.0, scaled_pairs(a, b, scale)), sum.1) }
+    }
+
+    #[inline(always)]
     fn two(self, floats: &[f32; 2]) -> Self::F {
         // SAFETY: `self` exists, so the CPU has the instructions.
         unsafe { (_mm256_set1_ps(floats[0]), _mm256_set1_ps(floats[1])) }
@@ -355,12 +384,6 @@ impl SixtyFour for Avx2 {
                 _mm256_permutevar_ps(four, _mm256_setr_epi32(2, 2, 2, 2, 3, 3, 3, 3)),
             )
         }
-    }
-
-    #[inline(always)]
-    fn half_to_float(self, half: F16) -> f32 {
-        // SAFETY: `self` exists, so the CPU has F16C.
-        unsafe { half_to_float(half) }
     }
 
     #[inline(always)]
@@ -390,10 +413,25 @@ fn load_32(bytes: &[u8; 32]) -> __m256i {
 }
 
 #[inline]
-#[target_feature(enable = "f16c")]
-fn half_to_float(half: F16) -> f32 {
-    let bits: u16 = bytemuck::cast(half);
-    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+#[target_feature(enable = "avx2")]
+fn four_eights([a, b, c, d]: [[u8; 8]; 4]) -> __m256i {
+    _mm256_setr_epi64x(
+        i64::from_le_bytes(a),
+        i64::from_le_bytes(b),
+        i64::from_le_bytes(c),
+        i64::from_le_bytes(d),
+    )
+}
+
+/// `scale` times the sums of two neighbouring products.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scaled_pairs(a: &[u8; 16], b: &[i16; 16], scale: f32) -> __m256 {
+    let products = _mm256_madd_epi16(
+        _mm256_cvtepu8_epi16(load_16(a)),
+        load_32(bytemuck::cast_ref(b)),
+    );
+    _mm256_mul_ps(_mm256_cvtepi32_ps(products), _mm256_set1_ps(scale))
 }
 
 /// All ones in the bytes whose bits are set.
