@@ -2,13 +2,15 @@
 //!
 //! `cargo run --release -p quantlib-bench [--quick] [PART…] [TYPE…]`: `encode` and `decode` against
 //! ggml with data in the cache, `memory` the same with data far larger, `threads` what more of them
-//! are worth, `matvec` products with a vector against ggml-cpu's, `candle` (with that feature) against candle. All parts and types if none is named.
+//! are worth, `matvec` products with a vector against ggml-cpu's, `candle` (with that feature) against
+//! candle. All parts and types if none is named.
 
 #[cfg(feature = "candle")]
 mod candle;
 mod codecs;
 mod data;
 mod ggml;
+#[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../../quantlib/tests/matvec/ggml_cpu.rs"]
 mod ggml_cpu;
 mod matvec;
