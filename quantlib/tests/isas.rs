@@ -17,6 +17,11 @@ const TYPES: &[DType] = &[
     DType::Q6K,
     DType::Iq1S,
     DType::Iq1M,
+    DType::Iq2Xxs,
+    DType::Iq2Xs,
+    DType::Iq2S,
+    DType::Iq3Xxs,
+    DType::Iq3S,
     DType::Iq4Nl,
     DType::Iq4Xs,
     DType::Q8_0,
@@ -60,8 +65,9 @@ fn check_types<'a>(
     importance: &[f32],
 ) {
     for &dtype in types {
-        // IQ1_S has no encoder without importance.
-        let without = (dtype != DType::Iq1S).then_some(None);
+        // These have no encoder without importance.
+        let needs_importance = matches!(dtype, DType::Iq1S | DType::Iq2Xxs | DType::Iq2Xs);
+        let without = (!needs_importance).then_some(None);
         for importance in without.into_iter().chain([Some(importance)]) {
             let expected = encode(Isa::Scalar, dtype, x, cols, importance);
             for isa in fast_isas() {

@@ -3,16 +3,17 @@
 use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::codebook::{
-    self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
+    self, Aim, Codebook, Fit, Groups, Magnitudes, Method, Refit, decode_pairs, magnitudes,
     quantize_scales,
 };
 use super::dot::{Super, SuperBlock, dot_pairs};
+use super::lanes::{self, LaneFormat, Tile};
 use super::number::map;
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh_important};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -45,11 +46,27 @@ impl BlockFormat for Iq2S {
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, encode_ref);
     }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
 }
 
 static MAGNITUDES: [[u8; 8]; 1024] = magnitudes(&codebook::IQ2_S, &[8, 25, 43]);
 
-static LATTICE: LazyLock<Lattice<8, 3>> = LazyLock::new(|| Lattice::new(&codebook::IQ2_S, 1));
+static BOOK: LazyLock<Codebook<8, 3, 2>> = LazyLock::new(|| Codebook::new(&codebook::IQ2_S, 1));
+
+const METHOD: Method = Method {
+    steps: 9,
+    step: 0.1,
+    refit: Refit::Inexact,
+};
 
 /// Groups whose largest magnitude is below this get scale 0.
 const EPS: f32 = 1e-8;
@@ -76,6 +93,24 @@ impl Super for Iq2S {
 }
 
 impl Block {
+    #[inline(always)]
+    fn new(groups: &Groups<16, 2, 16>, fits: &[Option<Fit<2>>; 16]) -> Self {
+        let mut block = Self::zeroed();
+        let mut scales = [0.0; 16];
+        for (g, fit) in fits.iter().enumerate() {
+            let Some(fit) = fit else { continue };
+            (scales[g], block.signs[g]) = groups.magnitudes[g].absorb_sign(fit.scale);
+            block.codes[g] = map(&fit.codes, |code| code as u8);
+            let high = map(&fit.codes, |code| (code >> 8) as u8);
+            block.high[g / 2] |= (high[0] | (high[1] << 2)) << (4 * (g % 2));
+        }
+        if let Some((unit, scales)) = quantize_scales(&scales, 15) {
+            block.scale = F16::from_f32(unit * FACTOR);
+            block.scales = pack_nibbles(&scales, 2);
+        }
+        block
+    }
+
     /// The magnitudes and signs of eight `k` of a pair.
     #[inline(always)]
     fn eight(&self, pair: usize, k: usize) -> ([u8; 8], u8) {
@@ -85,37 +120,41 @@ impl Block {
     }
 }
 
-fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
-    *block = Block::zeroed();
-    let sigma2 = 2.0 * sum_squares(x) / 256.0;
-    let importance = importance.map(|w| w.as_chunks().0);
-    let mut scales = [0.0; 16];
+/// The groups of a block whose squares add up to `squares`.
+#[inline(always)]
+fn prepare(x: &[f32; 256], importance: Option<&[f32; 256]>, squares: f32) -> Groups<16, 2, 16> {
+    let sigma2 = 2.0 * squares / 256.0;
+    let mut groups = Groups::new();
     for (g, x) in x.as_chunks::<16>().0.iter().enumerate() {
-        let weights = match importance {
-            Some(w) => weigh_important(x, &w[g], sigma2),
-            None => x.map(|x| 0.25 * sigma2 + x * x),
+        groups.weights[g] = match importance {
+            Some(w) => weigh_important(x, &w.as_chunks().0[g], sigma2),
+            None => map(x, |x| 0.25 * sigma2 + x * x),
         };
-        let mut group = Magnitudes::<2>::of(bytemuck::cast_ref(x));
-        let max = group.max();
-        if max < EPS {
-            continue;
-        }
-        let tries = Tries {
+        groups.magnitudes[g] = Magnitudes::of(bytemuck::cast_ref(x));
+        let max = groups.magnitudes[g].max();
+        groups.aims[g] = (max >= EPS).then_some(Aim {
             reach: max,
-            steps: 9,
-            step: 0.1,
             fallback: max / 5.0,
-        };
-        let weights = bytemuck::cast_ref(&weights);
-        let fit = fit_magnitudes(&LATTICE, &group.x, weights, tries, Refit::Inexact);
-        scales[g] = group.absorb_sign(fit.scale);
-        block.signs[g] = group.signs;
-        block.codes[g] = fit.codes.map(|code| code as u8);
-        let high = fit.codes.map(|code| (code >> 8) as u8);
-        block.high[g / 2] |= (high[0] | (high[1] << 2)) << (4 * (g % 2));
+        });
     }
-    if let Some((unit, scales)) = quantize_scales(&scales, 15) {
-        block.scale = F16::from_f32(unit * FACTOR);
-        block.scales = pack_nibbles(&scales, 2);
+    groups
+}
+
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    let groups = prepare(x, importance, sum_squares(x));
+    let fits = groups.fit_ref(&BOOK.lattice, METHOD);
+    *block = Block::new(&groups, &fits);
+}
+
+impl LaneFormat<256> for Iq2S {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        let squares = lanes::squares_of_blocks(l, tile);
+        let mut search = lanes::Search::new(l.single(), &BOOK, METHOD);
+        for (lane, block) in out.iter_mut().enumerate() {
+            let importance = tile.importance.map(|w| w[lane]);
+            let groups = prepare(tile.x[lane], importance, squares[lane]);
+            *block = Block::new(&groups, &search.fit(&groups));
+        }
     }
 }

@@ -3,16 +3,17 @@
 use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::codebook::{
-    self, Lattice, Magnitudes, Refit, Tries, decode_pairs, even_signs, fit_magnitudes, magnitudes,
-    quantize_scales,
+    self, Aim, Codebook, Fit, Groups, Magnitudes, Method, Refit, decode_pairs, even_signs,
+    magnitudes, quantize_scales,
 };
 use super::dot::{Super, SuperBlock, dot_pairs};
+use super::lanes::{self, LaneFormat, Tile};
 use super::number::map;
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -43,11 +44,27 @@ impl BlockFormat for Iq2Xs {
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, encode_ref);
     }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
 }
 
 static MAGNITUDES: [[u8; 8]; 512] = magnitudes(&codebook::IQ2_XS, &[8, 25, 43]);
 
-static LATTICE: LazyLock<Lattice<8, 3>> = LazyLock::new(|| Lattice::new(&codebook::IQ2_XS, 2));
+static BOOK: LazyLock<Codebook<8, 3, 2>> = LazyLock::new(|| Codebook::new(&codebook::IQ2_XS, 2));
+
+const METHOD: Method = Method {
+    steps: 9,
+    step: 0.1,
+    refit: Refit::Inexact,
+};
 
 /// Groups whose largest magnitude is below this get scale 0.
 const EPS: f32 = 1e-15;
@@ -71,6 +88,27 @@ impl Super for Iq2Xs {
 }
 
 impl Block {
+    #[inline(always)]
+    fn new(groups: &Groups<16, 2, 16>, fits: &[Option<Fit<2>>; 16]) -> Self {
+        let mut block = Self::zeroed();
+        let mut scales = [0.0; 16];
+        for (g, fit) in fits.iter().enumerate() {
+            let Some(fit) = fit else { continue };
+            let (scale, signs) = groups.magnitudes[g].absorb_sign(fit.scale);
+            scales[g] = scale;
+            for k in 0..2 {
+                let signs = u16::from(signs[k]) << 9;
+                block.codes_and_signs[g][k] = (fit.codes[k] | signs).to_le_bytes();
+            }
+        }
+        let Some((unit, scales)) = quantize_scales(&scales, 15) else {
+            return Self::zeroed();
+        };
+        block.scale = F16::from_f32(unit);
+        block.scales = pack_nibbles(&scales, 2);
+        block
+    }
+
     /// The magnitudes and signs of eight `k` of a pair.
     #[inline(always)]
     fn eight(&self, pair: usize, k: usize) -> ([u8; 8], u8) {
@@ -80,35 +118,41 @@ impl Block {
     }
 }
 
-fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
-    *block = Block::zeroed();
-    let sigma2 = sum_squares(x) / 256.0;
-    let importance = importance.map(|w| w.as_chunks().0);
-    let mut scales = [0.0; 16];
+/// The groups of a block whose squares add up to `squares`.
+#[inline(always)]
+fn prepare(x: &[f32; 256], importance: Option<&[f32; 256]>, squares: f32) -> Groups<16, 2, 16> {
+    let sigma2 = squares / 256.0;
+    let mut groups = Groups::new();
     for (g, x) in x.as_chunks::<16>().0.iter().enumerate() {
-        let weights = bytemuck::cast(weigh(x, importance.map(|w| &w[g]), sigma2));
-        let mut group = Magnitudes::<2>::with_even_signs(bytemuck::cast_ref(x), &weights);
-        let max = group.max();
-        if max < EPS {
-            continue;
-        }
-        let tries = Tries {
+        let importance = importance.map(|w| &w.as_chunks().0[g]);
+        let weights = weigh(x, importance, sigma2);
+        let (x, eights) = (bytemuck::cast_ref(x), bytemuck::cast_ref(&weights));
+        groups.magnitudes[g] = Magnitudes::with_even_signs(x, eights);
+        groups.weights[g] = weights;
+        let max = groups.magnitudes[g].max();
+        groups.aims[g] = (max >= EPS).then_some(Aim {
             reach: max,
-            steps: 9,
-            step: 0.1,
             fallback: max / 5.0,
-        };
-        let fit = fit_magnitudes(&LATTICE, &group.x, &weights, tries, Refit::Inexact);
-        scales[g] = group.absorb_sign(fit.scale);
-        block.codes_and_signs[g] = std::array::from_fn(|k| {
-            let signs = u16::from(group.signs[k]) << 9;
-            (fit.codes[k] | signs).to_le_bytes()
         });
     }
-    let Some((unit, scales)) = quantize_scales(&scales, 15) else {
-        *block = Block::zeroed();
-        return;
-    };
-    block.scale = F16::from_f32(unit);
-    block.scales = pack_nibbles(&scales, 2);
+    groups
+}
+
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    let groups = prepare(x, importance, sum_squares(x));
+    let fits = groups.fit_ref(&BOOK.lattice, METHOD);
+    *block = Block::new(&groups, &fits);
+}
+
+impl LaneFormat<256> for Iq2Xs {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        let squares = lanes::squares_of_blocks(l, tile);
+        let mut search = lanes::Search::new(l.single(), &BOOK, METHOD);
+        for (lane, block) in out.iter_mut().enumerate() {
+            let importance = tile.importance.map(|w| w[lane]);
+            let groups = prepare(tile.x[lane], importance, squares[lane]);
+            *block = Block::new(&groups, &search.fit(&groups));
+        }
+    }
 }

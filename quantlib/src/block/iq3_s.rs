@@ -3,16 +3,17 @@
 use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::codebook::{
-    self, Lattice, Magnitudes, Refit, Tries, decode_pairs, fit_magnitudes, magnitudes,
+    self, Aim, Codebook, Fit, Groups, Magnitudes, Method, Refit, decode_pairs, magnitudes,
     quantize_scales,
 };
 use super::dot::{Super, SuperBlock, dot_pairs};
+use super::lanes::{self, LaneFormat, Tile};
 use super::number::{fill, map};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 use std::sync::LazyLock;
 
@@ -45,11 +46,27 @@ impl BlockFormat for Iq3S {
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Block]) {
         encode_blocks(rows, cols, importance, out, encode_ref);
     }
+
+    fn encode_with(
+        isa: Isa,
+        rows: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut [Block],
+    ) {
+        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+    }
 }
 
 static MAGNITUDES: [[u8; 4]; 512] = magnitudes(&codebook::IQ3_S, &[1, 3, 5, 7, 9, 11, 13, 15]);
 
-static LATTICE: LazyLock<Lattice<4, 8>> = LazyLock::new(|| Lattice::new(&codebook::IQ3_S, 3));
+static BOOK: LazyLock<Codebook<4, 8, 1>> = LazyLock::new(|| Codebook::new(&codebook::IQ3_S, 3));
+
+const METHOD: Method = Method {
+    steps: 9,
+    step: 0.2,
+    refit: Refit::IfAnyInexact,
+};
 
 /// Found to help: the stored scale is a little larger than the one that was fitted.
 const FACTOR: f32 = 1.033;
@@ -73,6 +90,29 @@ impl Super for Iq3S {
 }
 
 impl Block {
+    /// A group of zeros writes neither codes nor signs, and the following groups' move up into its
+    /// place, as in ggml; only their ninth bits stay where decoders look for them.
+    #[inline(always)]
+    fn new(groups: &Groups<32, 4, 8>, fits: &[Option<Fit<8>>; 8]) -> Self {
+        let mut block = Self::zeroed();
+        let mut scales = [0.0; 8];
+        let mut place = 0;
+        for (g, fit) in fits.iter().enumerate() {
+            let Some(fit) = fit else { continue };
+            (scales[g], block.signs[place]) = groups.magnitudes[g].absorb_sign(fit.scale);
+            for (k, code) in fit.codes.iter().enumerate() {
+                block.codes[place][k] = *code as u8;
+                block.high[g] |= ((code >> 8) as u8) << k;
+            }
+            place += 1;
+        }
+        if let Some((unit, scales)) = quantize_scales(&scales, 15) {
+            block.scale = F16::from_f32(unit * FACTOR);
+            block.scales = pack_nibbles(&scales, 2);
+        }
+        block
+    }
+
     /// The magnitudes and signs of eight `k` of a pair.
     #[inline(always)]
     fn eight(&self, pair: usize, k: usize) -> ([u8; 8], u8) {
@@ -84,41 +124,40 @@ impl Block {
         (bytemuck::cast(magnitudes), self.signs[g][k])
     }
 }
-
-/// A group of zeros writes neither codes nor signs, and the following groups' move up into its place, as in
-/// ggml; only their ninth bits stay where decoders look for them.
-fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
-    *block = Block::zeroed();
-    let sigma2 = 2.0 * sum_squares(x) / 256.0;
-    let importance = importance.map(|w| w.as_chunks().0);
-    let mut scales = [0.0; 8];
-    let mut places = block.codes.iter_mut().zip(&mut block.signs);
+/// The groups of a block whose squares add up to `squares`.
+#[inline(always)]
+fn prepare(x: &[f32; 256], importance: Option<&[f32; 256]>, squares: f32) -> Groups<32, 4, 8> {
+    let sigma2 = 2.0 * squares / 256.0;
+    let mut groups = Groups::new();
     for (g, x) in x.as_chunks::<32>().0.iter().enumerate() {
-        let weights = weigh(x, importance.map(|w| &w[g]), sigma2);
-        let mut group = Magnitudes::of(bytemuck::cast_ref(x));
-        let max = group.max();
-        if max == 0.0 {
-            continue;
-        }
-        let tries = Tries {
+        let importance = importance.map(|w| &w.as_chunks().0[g]);
+        groups.weights[g] = weigh(x, importance, sigma2);
+        groups.magnitudes[g] = Magnitudes::of(bytemuck::cast_ref(x));
+        let max = groups.magnitudes[g].max();
+        groups.aims[g] = (max != 0.0).then_some(Aim {
             reach: max,
-            steps: 9,
-            step: 0.2,
             fallback: max / 15.0,
-        };
-        let x = bytemuck::cast_ref(&group.x);
-        let weights = bytemuck::cast_ref(&weights);
-        let fit = fit_magnitudes(&LATTICE, x, weights, tries, Refit::IfAnyInexact);
-        scales[g] = group.absorb_sign(fit.scale);
-        if let Some((codes, signs)) = places.next() {
-            *codes = fit.codes.map(|code| code as u8);
-            *signs = group.signs;
-        }
-        let high = (0..8).filter(|k| fit.codes[*k] > 255);
-        block.high[g] = high.fold(0, |high, k| high | (1 << k));
+        });
     }
-    if let Some((unit, scales)) = quantize_scales(&scales, 15) {
-        block.scale = F16::from_f32(unit * FACTOR);
-        block.scales = pack_nibbles(&scales, 2);
+    groups
+}
+
+fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut Block) {
+    let groups = prepare(x, importance, sum_squares(x));
+    let fits = groups.fit_ref(&BOOK.lattice, METHOD);
+    *block = Block::new(&groups, &fits);
+}
+
+impl LaneFormat<256> for Iq3S {
+    #[inline(always)]
+    fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 256>, out: &mut [Block]) {
+        let squares = lanes::squares_of_blocks(l, tile);
+        let mut search = lanes::Search::new(l.single(), &BOOK, METHOD);
+        for (lane, block) in out.iter_mut().enumerate() {
+            let importance = tile.importance.map(|w| w[lane]);
+            let groups = prepare(tile.x[lane], importance, squares[lane]);
+            let fits = search.fit(&groups);
+            *block = Block::new(&groups, &fits);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Two vectors in lock-step: one's arithmetic fills the other's waiting times.
 
+use super::Vector;
 use super::lanes::Lanes;
 use super::steps::Steps;
 
@@ -16,18 +17,24 @@ macro_rules! pair_operations {
     };
 }
 
-impl<L: Lanes> Lanes for Double<L> {
+impl<L: Vector> Lanes for Double<L> {
     type F = (L::F, L::F);
     type I = (L::I, L::I);
     type M = (L::M, L::M);
 
     type Row = L::Row;
+    type Single = L;
 
     const N: usize = 2 * L::N;
 
     #[inline(always)]
     fn row(self) -> L::Row {
         self.0.row()
+    }
+
+    #[inline(always)]
+    fn single(self) -> L {
+        self.0
     }
 
     pair_operations! {

@@ -1,7 +1,7 @@
 //! What every set of lanes can do.
 
 use super::steps::Steps;
-use super::{Narrow, SixtyFour, TableSums};
+use super::{Narrow, SixtyFour, TableSums, Vector};
 
 /// The most lanes that any implementation has.
 pub(crate) const MAX_LANES: usize = 32;
@@ -24,10 +24,14 @@ pub(crate) trait Lanes: Copy {
     /// The same instructions for neighbouring elements.
     type Row: SixtyFour + Narrow + TableSums;
 
+    /// The same instructions with one vector.
+    type Single: Vector;
+
     /// The number of lanes, at most [`MAX_LANES`].
     const N: usize;
 
     fn row(self) -> Self::Row;
+    fn single(self) -> Self::Single;
 
     fn splat(self, x: f32) -> Self::F;
     fn add(self, a: Self::F, b: Self::F) -> Self::F;

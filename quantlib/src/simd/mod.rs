@@ -13,6 +13,7 @@ mod sixteen;
 mod sixty_four;
 mod steps;
 mod table_sums;
+mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -24,6 +25,7 @@ pub(crate) use sixteen::Sixteen;
 pub(crate) use sixty_four::SixtyFour;
 pub(crate) use steps::Steps;
 pub(crate) use table_sums::TableSums;
+pub(crate) use vector::Vector;
 
 use crate::error::{Error, Result};
 use std::fmt;

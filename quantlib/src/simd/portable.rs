@@ -2,6 +2,7 @@
 
 use super::lanes::Lanes;
 use super::steps::Steps;
+use super::vector::Vector;
 
 const N: usize = 8;
 
@@ -49,11 +50,17 @@ impl Lanes for Portable {
     type I = Eight<i32>;
     type M = Mask;
     type Row = Self;
+    type Single = Self;
 
     const N: usize = N;
 
     #[inline(always)]
     fn row(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn single(self) -> Self {
         self
     }
 
@@ -149,5 +156,57 @@ impl Lanes for Portable {
     #[inline(always)]
     fn store_i_at(self, a: Self::I, to: &mut [i32]) {
         to.copy_from_slice(&a.0);
+    }
+}
+
+impl Vector for Portable {
+    #[inline(always)]
+    fn octets(self, [number, _]: [f32; 2]) -> Self::F {
+        self.splat(number)
+    }
+
+    #[inline(always)]
+    fn read_digits(self, [octet, _]: [&[i32; 8]; 2]) -> Self::I {
+        Eight(*octet)
+    }
+
+    #[inline(always)]
+    fn look_up(self, table: Self::F, index: Self::I) -> Self::F {
+        each_lane!(i => table.0[index.0[i] as usize % N])
+    }
+
+    #[inline(always)]
+    fn next_digit(self, a: Self::I) -> Self::I {
+        each_lane!(i => (a.0[i] as u32 >> 4) as i32)
+    }
+
+    #[inline(always)]
+    fn least_of_octet(self, a: Self::F) -> Self::F {
+        self.least(a)
+    }
+
+    #[inline(always)]
+    fn least(self, a: Self::F) -> Self::F {
+        let mut least = a.0[0];
+        for x in a.0 {
+            least = if x < least { x } else { least };
+        }
+        self.splat(least)
+    }
+
+    #[inline(always)]
+    fn bitmask(self, a: Mask) -> u32 {
+        let mut bits = 0;
+        for (i, lane) in a.0.iter().enumerate() {
+            bits |= lane & (1 << i);
+        }
+        bits
+    }
+
+    #[inline(always)]
+    fn read_i_at(self, from: &[i32]) -> Self::I {
+        let mut lanes = [0; N];
+        lanes.copy_from_slice(from);
+        Eight(lanes)
     }
 }

@@ -6,14 +6,21 @@
 use super::lattice::{Found, Lattice};
 use crate::block::number::nearest_int;
 
-/// The scales that are tried: with n steps of `step` either way, `reach` / (top + i · step) where top
-/// is the value of the highest level.
+/// How a format searches.
 #[derive(Clone, Copy)]
-pub(in crate::block) struct Tries {
-    /// What the highest level should stand for.
-    pub(in crate::block) reach: f32,
+pub(in crate::block) struct Method {
+    /// The number of steps to either side of the first guess.
     pub(in crate::block) steps: i32,
     pub(in crate::block) step: f32,
+    pub(in crate::block) refit: Refit,
+}
+
+/// Where to search for a group's scale: at `reach` / (top + i · step), where top is the value of the
+/// highest level.
+#[derive(Clone, Copy)]
+pub(in crate::block) struct Aim {
+    /// What the highest level should stand for.
+    pub(in crate::block) reach: f32,
     /// The scale to keep if no attempt improves on nothing.
     pub(in crate::block) fallback: f32,
 }
@@ -30,6 +37,7 @@ pub(in crate::block) enum Refit {
 }
 
 /// The codes of `G` vectors and their scale, which may be negative.
+#[derive(Clone, Copy)]
 pub(in crate::block) struct Fit<const G: usize> {
     pub(in crate::block) scale: f32,
     pub(in crate::block) codes: [u16; G],
@@ -49,9 +57,10 @@ pub(in crate::block) fn fit_magnitudes<const DIM: usize, const LEVELS: usize, co
     lattice: &Lattice<DIM, LEVELS>,
     x: &[[f32; DIM]; G],
     weights: &[[f32; DIM]; G],
-    tries: Tries,
-    refit: Refit,
+    method: Method,
+    aim: Aim,
 ) -> Fit<G> {
+    let refit = method.refit;
     let group = Group {
         lattice,
         x,
@@ -59,14 +68,14 @@ pub(in crate::block) fn fit_magnitudes<const DIM: usize, const LEVELS: usize, co
         roots: weights.map(|w| w.map(f32::sqrt)),
     };
     let top = (2 * LEVELS - 1) as f32;
-    let mut scale = tries.fallback;
+    let mut scale = aim.fallback;
     let mut best = 0.0;
     let mut kept = [Found {
         code: 0,
         exact: refit == Refit::Inexact,
     }; G];
-    for i in -tries.steps..=tries.steps {
-        let inverse = (top + i as f32 * tries.step) / tries.reach;
+    for i in -method.steps..=method.steps {
+        let inverse = (top + i as f32 * method.step) / aim.reach;
         let found = std::array::from_fn(|g| group.look_up(g, inverse, 1.0 / inverse));
         let (qx, qq) = group.correlate(&found);
         if qq > 0.0 && qx * qx > best * qq {
@@ -93,16 +102,26 @@ pub(in crate::block) fn fit_magnitudes<const DIM: usize, const LEVELS: usize, co
     }
 }
 
+/// The vector of the codebook for elements, which are rounded to levels first.
+pub(in crate::block) fn look_up<const DIM: usize, const LEVELS: usize>(
+    lattice: &Lattice<DIM, LEVELS>,
+    x: &[f32; DIM],
+    roots: &[f32; DIM],
+    inverse: f32,
+    scale: f32,
+) -> Found {
+    let values = std::array::from_fn(|level| (2 * level + 1) as f32);
+    let levels = x.map(|x| {
+        let level = nearest_int(0.5 * (inverse * x - 1.0));
+        level.clamp(0, LEVELS as i32 - 1) as u8
+    });
+    lattice.nearest(&levels, x, roots, scale, &values)
+}
+
 impl<const DIM: usize, const LEVELS: usize, const G: usize> Group<'_, DIM, LEVELS, G> {
-    /// The vector for the elements of vector `g`, rounded to levels.
+    /// The vector for the elements of vector `g`.
     fn look_up(&self, g: usize, inverse: f32, scale: f32) -> Found {
-        let values = std::array::from_fn(|level| (2 * level + 1) as f32);
-        let levels = self.x[g].map(|x| {
-            let level = nearest_int(0.5 * (inverse * x - 1.0));
-            level.clamp(0, LEVELS as i32 - 1) as u8
-        });
-        self.lattice
-            .nearest(&levels, &self.x[g], &self.roots[g], scale, &values)
+        look_up(self.lattice, &self.x[g], &self.roots[g], inverse, scale)
     }
 
     /// The weighted sums of value · element and of value².

@@ -62,9 +62,19 @@ impl<const DIM: usize, const LEVELS: usize> Lattice<DIM, LEVELS> {
         })
     }
 
-    fn levels(number: usize) -> [u8; DIM] {
+    /// The levels of a vector with this number.
+    pub(super) fn levels(number: usize) -> [u8; DIM] {
         let digit = |i| number / LEVELS.pow(i as u32) % LEVELS;
         std::array::from_fn(|i| digit(i) as u8)
+    }
+
+    /// The code of the vector with this number, or else the codes of its neighbours.
+    #[inline]
+    pub(in crate::block) fn near(&self, number: usize) -> &[u16] {
+        match &self.index[number] {
+            Entry::Point(code) => std::slice::from_ref(code),
+            Entry::Near { start, end } => &self.neighbours[*start as usize..*end as usize],
+        }
     }
 
     /// The levels of a code.

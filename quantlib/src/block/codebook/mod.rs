@@ -5,16 +5,20 @@
 //! near others, [`Nearby`] too but 16 at a time, [`fit_magnitudes`] the scale and the codes of a group of elements.
 
 mod fit;
+mod groups;
 mod lattice;
 mod nearby;
+mod neighbours;
 mod points;
 mod scales;
 mod sets;
 mod signs;
 
-pub(super) use fit::{Refit, Tries, fit_magnitudes};
+pub(super) use fit::{Aim, Fit, Method, Refit, look_up};
+pub(super) use groups::Groups;
 pub(super) use lattice::Lattice;
 pub(super) use nearby::Nearby;
+pub(super) use neighbours::{Codebook, Neighbours, Octet};
 pub(super) use points::{IQ1, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, magnitudes};
 pub(super) use scales::quantize_scales;
 pub(super) use signs::{

@@ -2,7 +2,7 @@
 //!
 //! Formats that are short of bits store seven of them and make the number of negative ones even.
 
-use crate::block::number::fill;
+use crate::block::number::{fill, map};
 use crate::simd::Sixteen;
 
 /// The eight signs whose lower seven bits are stored.
@@ -60,19 +60,30 @@ pub(in crate::block) struct Magnitudes<const G: usize> {
 }
 
 impl<const G: usize> Magnitudes<G> {
+    /// Zeros.
+    pub(in crate::block) const ZERO: Self = Self {
+        x: [[0.0; 8]; G],
+        signs: [0; G],
+    };
+
+    #[inline(always)]
     pub(in crate::block) fn of(x: &[[f32; 8]; G]) -> Self {
-        let signs = |x: &[f32; 8]| {
-            let negative = (0..8).filter(|i| x[*i] < 0.0);
-            negative.fold(0, |signs, i| signs | (1 << i))
-        };
-        Self {
-            x: x.map(|x| x.map(|x| if x < 0.0 { -x } else { x })),
-            signs: std::array::from_fn(|g| signs(&x[g])),
+        let mut group = Self::ZERO;
+        for (g, x) in x.iter().enumerate() {
+            let mut signs = [0; 8];
+            for (i, x) in x.iter().enumerate() {
+                let negative = *x < 0.0;
+                signs[i] = u8::from(negative) << i;
+                group.x[g][i] = if negative { -x } else { *x };
+            }
+            group.signs[g] = signs.iter().fold(0, |all, sign| all | sign);
         }
+        group
     }
 
     /// Like [`of`](Self::of), but where an odd number of eight is negative, the sign of the one that
     /// this costs least is turned, and its "magnitude" is negative.
+    #[inline(always)]
     pub(in crate::block) fn with_even_signs(x: &[[f32; 8]; G], weights: &[[f32; 8]; G]) -> Self {
         let mut group = Self::of(x);
         for (g, signs) in group.signs.iter_mut().enumerate() {
@@ -87,18 +98,27 @@ impl<const G: usize> Magnitudes<G> {
         group
     }
 
+    /// The largest one.
+    #[inline(always)]
     pub(in crate::block) fn max(&self) -> f32 {
-        let elements = self.x.as_flattened().iter();
-        elements.fold(f32::NEG_INFINITY, |max, x| max.max(*x))
+        // Eight side by side: no order matters here.
+        let mut columns = [f32::NEG_INFINITY; 8];
+        for eight in &self.x {
+            for (max, x) in columns.iter_mut().zip(eight) {
+                *max = if x > max { *x } else { *max };
+            }
+        }
+        let larger = |max: f32, x: &f32| if *x > max { *x } else { max };
+        columns.iter().fold(f32::NEG_INFINITY, larger)
     }
 
-    /// Moves the sign of a scale to the elements.
-    pub(in crate::block) fn absorb_sign(&mut self, scale: f32) -> f32 {
+    /// The scale without its sign, which is moved to the elements' signs.
+    #[inline(always)]
+    pub(in crate::block) fn absorb_sign(&self, scale: f32) -> (f32, [u8; G]) {
         if scale < 0.0 {
-            self.signs = self.signs.map(|signs| !signs);
-            -scale
+            (-scale, map(&self.signs, |signs| !signs))
         } else {
-            scale
+            (scale, self.signs)
         }
     }
 }
@@ -134,8 +154,8 @@ mod tests {
 
     #[test]
     fn a_negative_scale_turns_all_signs() {
-        let mut group = Magnitudes::of(&[[-1.0; 8]]);
-        assert_eq!(group.absorb_sign(-2.0), 2.0);
-        assert_eq!(group.signs, [0]);
+        let group = Magnitudes::of(&[[-1.0; 8]]);
+        assert_eq!(group.absorb_sign(-2.0), (2.0, [0]));
+        assert_eq!(group.absorb_sign(2.0), (2.0, [0xff]));
     }
 }

@@ -8,6 +8,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod affine;
+mod codebook;
 mod header;
 mod iq1;
 mod k_affine;
@@ -19,6 +20,7 @@ mod rounding;
 mod symmetric;
 mod thirty_two;
 
+pub(super) use codebook::{Search, squares_of_blocks, uniform_scales};
 pub(super) use iq1::{
     SortedGroup, Split, SplitFormat, best_split_of_16, best_split_of_32, fit_groups, refit_blocks,
 };

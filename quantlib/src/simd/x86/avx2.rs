@@ -5,6 +5,7 @@ use crate::simd::Kernel;
 use crate::simd::double::Double;
 use crate::simd::lanes::Lanes;
 use crate::simd::steps::Steps;
+use crate::simd::vector::Vector;
 use core::arch::x86_64::*;
 
 /// The proof that the CPU has AVX2, FMA and F16C, which came together.
@@ -36,11 +37,17 @@ impl Lanes for Avx2 {
     type I = __m256i;
     type M = __m256;
     type Row = Self;
+    type Single = Self;
 
     const N: usize = 8;
 
     #[inline(always)]
     fn row(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn single(self) -> Self {
         self
     }
 
@@ -119,6 +126,42 @@ impl Lanes for Avx2 {
         // SAFETY: `to` has room for 8 integers; the store needs no alignment.
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), a) };
     }
+}
+
+impl Vector for Avx2 {
+    intrinsics! {
+        fn look_up(table: __m256, index: __m256i) -> __m256, _mm256_permutevar8x32_ps(table, index);
+        fn next_digit(a: __m256i) -> __m256i, _mm256_srli_epi32::<4>(a);
+        fn least_of_octet(a: __m256) -> __m256, least(a);
+        fn least(a: __m256) -> __m256, least(a);
+        fn bitmask(a: __m256) -> u32, _mm256_movemask_ps(a) as u32;
+    }
+
+    #[inline(always)]
+    fn octets(self, [number, _]: [f32; 2]) -> __m256 {
+        self.splat(number)
+    }
+
+    #[inline(always)]
+    fn read_digits(self, [octet, _]: [&[i32; 8]; 2]) -> __m256i {
+        self.read_i_at(octet)
+    }
+
+    #[inline(always)]
+    fn read_i_at(self, from: &[i32]) -> __m256i {
+        assert!(from.len() == 8);
+        // SAFETY: `from` has 8 integers; the load needs no alignment.
+        unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+    }
+}
+
+/// The smallest of the halves, then of pairs, then of neighbours.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn least(a: __m256) -> __m256 {
+    let a = _mm256_min_ps(a, _mm256_permute2f128_ps::<0x01>(a, a));
+    let a = _mm256_min_ps(a, _mm256_permute_ps::<0x4e>(a));
+    _mm256_min_ps(a, _mm256_permute_ps::<0xb1>(a))
 }
 
 /// Looks up the cell with two byte shuffles, one for each half of the table.

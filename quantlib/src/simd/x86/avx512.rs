@@ -5,6 +5,7 @@ use crate::simd::Kernel;
 use crate::simd::double::Double;
 use crate::simd::lanes::Lanes;
 use crate::simd::steps::Steps;
+use crate::simd::vector::Vector;
 use core::arch::x86_64::*;
 
 /// The proof that the CPU has AVX-512 F, BW, DQ and VL, and what AVX2 stands for here.
@@ -37,11 +38,17 @@ impl Lanes for Avx512 {
     type I = __m512i;
     type M = __mmask16;
     type Row = Self;
+    type Single = Self;
 
     const N: usize = 16;
 
     #[inline(always)]
     fn row(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn single(self) -> Self {
         self
     }
 
@@ -134,6 +141,54 @@ impl Lanes for Avx512 {
         // SAFETY: `to` has room for 16 integers; the store needs no alignment.
         unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), a) };
     }
+}
+
+impl Vector for Avx512 {
+    intrinsics! {
+        fn look_up(table: __m512, index: __m512i) -> __m512, _mm512_permutexvar_ps(index, table);
+        fn next_digit(a: __m512i) -> __m512i, _mm512_srli_epi32::<4>(a);
+        fn least_of_octet(a: __m512) -> __m512, least(a);
+        fn least(a: __m512) -> __m512, least(_mm512_min_ps(a, _mm512_shuffle_f32x4::<0x4e>(a, a)));
+    }
+
+    #[inline(always)]
+    fn bitmask(self, a: __mmask16) -> u32 {
+        u32::from(a)
+    }
+
+    #[inline(always)]
+    fn octets(self, [first, second]: [f32; 2]) -> __m512 {
+        self.select(0x00ff, self.splat(first), self.splat(second))
+    }
+
+    #[inline(always)]
+    fn read_digits(self, [first, second]: [&[i32; 8]; 2]) -> __m512i {
+        // SAFETY: `self` exists, so the CPU has the instructions; both are 8 integers; the loads
+        // need no alignment.
+        unsafe {
+            let first = _mm256_loadu_si256(first.as_ptr().cast());
+            let second = _mm256_loadu_si256(second.as_ptr().cast());
+            let digits = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
+            let second = _mm512_maskz_set1_epi64(0xf0, 0x8888_8888_8888_8888_u64.cast_signed());
+            _mm512_or_si512(digits, second)
+        }
+    }
+
+    #[inline(always)]
+    fn read_i_at(self, from: &[i32]) -> __m512i {
+        assert!(from.len() == 16);
+        // SAFETY: `from` has 16 integers; the load needs no alignment.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+}
+
+/// In each half the smallest of its halves, then of pairs, then of neighbours.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn least(a: __m512) -> __m512 {
+    let a = _mm512_min_ps(a, _mm512_shuffle_f32x4::<0xb1>(a, a));
+    let a = _mm512_min_ps(a, _mm512_permute_ps::<0x4e>(a));
+    _mm512_min_ps(a, _mm512_permute_ps::<0xb1>(a))
 }
 
 /// Looks up the cell's entry, which is a threshold and a count.
