@@ -159,6 +159,23 @@ fn degenerate_data_is_encoded_alike() {
 }
 
 #[test]
+fn extreme_groups_are_encoded_alike() {
+    for unit in [f32::MIN_POSITIVE, 1e-30, 3e-10, 1e8, 1.441_151_9e17, 1e30] {
+        let mixed: Vec<f32> = weights(BLOCK).iter().map(|x| x * unit).collect();
+        check(&mixed, BLOCK, &importance(BLOCK));
+        check(&[unit; BLOCK], BLOCK, &importance(BLOCK));
+        // Weights of zero, so that neighbours tie, and one element far beyond the rest.
+        let mut far = mixed.clone();
+        far[37] = -2000.0 * unit;
+        let mut sparse = importance(BLOCK);
+        sparse.iter_mut().skip(1).step_by(3).for_each(|w| *w = 0.0);
+        sparse[37] = 0.0;
+        check(&far, BLOCK, &sparse);
+        check(&far, BLOCK, &[0.0; BLOCK]);
+    }
+}
+
+#[test]
 fn the_preferred_one_is_available() {
     assert!(Isa::preferred().unwrap().is_available());
     assert!(Isa::Scalar.is_available() && Isa::Portable.is_available());

@@ -45,14 +45,15 @@ impl<const LEN: usize, const GROUPS: usize> Elements<LEN, GROUPS> {
         elements
     }
 
-    /// Whether the lanes' reasoning holds for a group: no NaNs, and no numbers so large, so small or
-    /// so different that rounding might be off by more than the lists allow for.
+    /// Whether the lanes' reasoning holds for a group: no NaNs, no numbers so large that errors
+    /// overflow, and none so small or so different that rounding might be off by more than the lists
+    /// allow for.
     #[inline(always)]
     pub(super) fn are_tame(&self, g: usize, reach: f32) -> bool {
-        let mut tame = (1e-30..1e30).contains(&reach);
+        let mut tame = (1e-30..1e8).contains(&reach);
         let limit = 16.0 * reach;
         for i in 0..LEN {
-            tame &= self.x[g][i].abs() <= limit && self.roots[g][i] <= f32::MAX;
+            tame &= self.x[g][i].abs() <= limit && self.roots[g][i] <= 1e16;
         }
         tame
     }
