@@ -114,7 +114,8 @@ impl AffineTensor {
 /// let q = quantlib::quantize_affine(weights[..].into(), &[2, 128], &spec)?;
 /// assert_eq!((q.codes().len(), q.scales().len(), q.zeros().len()), (128, 16, 16));
 /// let error = |(x, y): (&f32, f32)| (x - y).abs();
-/// assert!(weights.iter().zip(q.dequantize()?).map(error).all(|e| e < 0.08));
+/// // Within a step of the range, which MLX moves so that zero is exact.
+/// assert!(weights.iter().zip(q.dequantize()?).map(error).all(|e| e < 2.0 / 15.0));
 /// # Ok::<(), quantlib::Error>(())
 /// ```
 pub fn quantize_affine(
