@@ -106,8 +106,8 @@ def test_refusals_say_what_is_wrong(arguments, says):
         ql.quantize_affine(np.ones((2, 64), np.float32), **arguments)
 
 
-def error(q, x):
-    return np.square(q.dequantize() - x).sum()
+def error(q, x, axis=None):
+    return np.square(q.dequantize().astype(np.float64) - x).sum(axis)
 
 
 @pytest.mark.parametrize("layout", ["mlx", "qdq", "openvino", "matmulnbits"])
@@ -124,7 +124,10 @@ def test_search_for_the_least_error_of_channels(rng, group_size, axis):
     plain, best = (
         ql.quantize_affine(x, 4, group_size, axis, layout="qdq", clip=clip) for clip in (None, "mse")
     )
-    assert error(best, x) < 0.9 * error(plain, x)
+    # The whole range is one of the candidates: no channel gets worse, and together they get better.
+    others = None if axis is None else 1 - axis
+    assert (error(best, x, others) <= error(plain, x, others)).all()
+    assert error(best, x) < 0.97 * error(plain, x)
 
 
 def test_clipping_is_refused_where_it_means_nothing():
