@@ -2,8 +2,8 @@
 //!
 //! [`AffineSpec`] says how a tensor is quantized, as plain data; [`AffineLayout`] joins it with a
 //! shape and knows every size and the tiles that can be worked on apart from each other. Encoding a
-//! tile has three stages, each on buffers that stay in the cache: a [`formula`] finds scales and
-//! codes, [`packing`] lays the codes out, [`store`] writes scales and zeros in their own types.
+//! tile has three stages, each on buffers that stay in the cache: a `formula` finds scales and
+//! codes, `packing` lays the codes out, `store` writes scales and zeros in their own types.
 
 mod decode;
 mod encode;
