@@ -19,13 +19,14 @@ static ql_affine_spec mlx(void) {
 }
 
 static void round_trips(void) {
+    /* Errors below half a step of the range, or below a whole one where the tool moves the range. */
     static const struct {
         const char *layout;
         unsigned bits, grouping;
         int symmetric;
         float error;
     } cases[] = {
-        {NULL, 8, 0, 0, 0.005f},          {"mlx", 3, 0, 0, 0.15f},    {"mxfp8", 0, 0, 0, 0.07f},
+        {NULL, 8, 0, 0, 0.008f},          {"mlx", 3, 0, 0, 0.286f},   {"mxfp8", 0, 0, 0, 0.07f},
         {"matmulnbits", 4, 0, 1, 0.14f},  {"qdq", 16, 2, 0, 0.001f},  {"qdq", 8, 1, 1, 0.005f},
         {"openvino", 4, 1, 0, 0.08f},
     };
