@@ -11,7 +11,7 @@ mod codecs;
 mod data;
 mod ggml;
 #[allow(dead_code, reason = "the tests use all of it")]
-#[path = "../../quantlib/tests/matvec/ggml_cpu.rs"]
+#[path = "../../quantlib-codecs/tests/matvec/ggml_cpu.rs"]
 mod ggml_cpu;
 mod matvec;
 mod threads;

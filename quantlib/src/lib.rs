@@ -8,26 +8,13 @@
 #![deny(unsafe_code)]
 
 // The floors of docs/DESIGN.md: a module imports only from floors below its own, and
-// tests/layers.rs reads these headings to check it.
+// tests/layers.rs reads these headings to check it. Floors 0 to 2, all that works on tensors in
+// memory, are the crate quantlib-codecs: its kernels take long to compile, and change seldom.
+use quantlib_codecs::internal::{block, codec, numeric, parallel, simd};
+pub use quantlib_codecs::{affine, dtype, error, planar, tensor};
 
 // Floor 0
-pub mod dtype;
-pub mod error;
 pub mod io;
-mod numeric;
-mod parallel;
-#[allow(unsafe_code)]
-mod simd;
-
-// Floor 1
-pub mod affine;
-mod block;
-
-// Floor 2
-mod codec;
-mod matvec;
-pub mod planar;
-pub mod tensor;
 
 // Floor 3
 pub mod model;
@@ -47,27 +34,19 @@ pub mod rewrite;
 pub mod job;
 pub mod measure;
 
-pub use affine::{AffineLayout, AffineSpec};
-pub use codec::{
-    CodecOptions, NonFinite, dequantize, dequantize_into, has_codec, quantize, quantize_into,
-};
-pub use dtype::{DType, Precision};
-pub use error::{Error, ErrorKind, Result};
 pub use format::open;
 #[cfg(feature = "hf")]
 pub use job::convert_model;
 pub use job::{Job, JobOptions, Quantization, Report, quantize_model};
-pub use matvec::{Q8Vector, matvec, matvec_into, matvec_q8, matvec_q8_into};
 pub use model::Plan;
-pub use planar::{
-    AffineTensor, dequantize_affine, dequantize_affine_into, quantize_affine, quantize_affine_into,
+pub use quantlib_codecs::{
+    AffineLayout, AffineSpec, AffineTensor, CodecOptions, DType, Encoding, Error, ErrorKind,
+    Floats, GGML_VERSION, Isa, NonFinite, Precision, Q8Vector, QuantizedTensor, Result, TensorView,
+    dequantize, dequantize_affine, dequantize_affine_into, dequantize_into, has_codec, matvec,
+    matvec_into, matvec_q8, matvec_q8_into, quantize, quantize_affine, quantize_affine_into,
+    quantize_into,
 };
 pub use recipe::Recipe;
-pub use simd::Isa;
-pub use tensor::{Encoding, Floats, QuantizedTensor, TensorView};
 
-/// The llama.cpp version whose bytes the GGUF types and files equal.
+/// The llama.cpp version whose bytes the GGUF types and files equal; its ggml is [`GGML_VERSION`].
 pub const LLAMA_CPP_VERSION: &str = "v0.5.0";
-
-/// The ggml version whose bytes the block formats equal: that of [`LLAMA_CPP_VERSION`].
-pub const GGML_VERSION: &str = "0.25.1";

@@ -3,7 +3,7 @@
     python tests/peers/golden_affine.py
 
 Needs numpy, ml_dtypes and the peers whose files are to be written: mlx[cpu], onnxruntime, nncf.
-quantlib/tests/affine.rs makes the same arrays and compares.
+quantlib-codecs/tests/affine.rs makes the same arrays and compares.
 """
 
 import hashlib

@@ -119,10 +119,8 @@ impl<'m> Planar<'m> {
     }
 
     pub(super) fn encoder(&self, non_finite: NonFinite) -> Result<AffineEncoder<'_>> {
-        let options = CodecOptions {
-            non_finite,
-            ..CodecOptions::default()
-        };
+        let mut options = CodecOptions::default();
+        options.non_finite = non_finite;
         let statistics = AffineStatistics::new(&self.layout, self.source.dtype());
         AffineEncoder::new(&self.layout, &options, statistics)
     }

@@ -54,6 +54,11 @@ impl<'m> Task<'m> {
         let form = match &output.encoding {
             Encoding::Block(dtype) => Form::Blocks(Blocks::new(output, source, *dtype)?),
             Encoding::Affine(spec) => Form::Planar(Planar::new(output, source, spec)?),
+            other => {
+                return Err(Error::unsupported(format!(
+                    "jobs do not write the encoding {other:?}"
+                )));
+            }
         };
         Ok(Self { output, form })
     }

@@ -10,7 +10,7 @@ mod golden;
 
 use data::{Distribution, EXTREME_WEIGHTS, IMPORTANCE, Random, WEIGHTS};
 use engine::{Engine, Ggml, Ours};
-use quantlib::{DType, Isa};
+use quantlib_codecs::{DType, Isa};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Once;
@@ -222,8 +222,8 @@ fn the_same_types_need_importance() {
             assert_eq!(ggml.needs_importance(*dtype), needed, "{dtype}");
         }
         let x = vec![0.5; dtype.block_len()];
-        if quantlib::dequantize(&[], *dtype).is_ok() {
-            let ours = quantlib::quantize(&x, x.len(), *dtype, None);
+        if quantlib_codecs::dequantize(&[], *dtype).is_ok() {
+            let ours = quantlib_codecs::quantize(&x, x.len(), *dtype, None);
             assert_eq!(ours.is_err(), needed, "{dtype}");
         }
     }
@@ -238,7 +238,7 @@ macro_rules! follow_ggml {
         fn every_codec_is_tested() {
             let tested = [$(DType::$dtype),*];
             for dtype in DType::ALL {
-                let has_codec = quantlib::dequantize(&[], *dtype).is_ok();
+                let has_codec = quantlib_codecs::dequantize(&[], *dtype).is_ok();
                 assert_eq!(has_codec, tested.contains(dtype), "{dtype}");
             }
         }

@@ -1,12 +1,13 @@
 //! Planar formats against what MLX, onnxruntime and NNCF wrote (tests/peers/golden_affine.py), on every
 //! instruction set of this machine, and against themselves.
 
+#[path = "../../quantlib/tests/report/mod.rs"]
 mod report;
 
 use half::{bf16, f16};
-use quantlib::affine::{AffineWish, Clip, Group};
-use quantlib::planar::{AffineEncoder, AffinePlanesMut, AffineScratch, AffineStatistics};
-use quantlib::{
+use quantlib_codecs::affine::{AffineWish, Clip, Group};
+use quantlib_codecs::planar::{AffineEncoder, AffinePlanesMut, AffineScratch, AffineStatistics};
+use quantlib_codecs::{
     AffineLayout, AffineSpec, CodecOptions, DType, ErrorKind, Floats, Isa, NonFinite,
     dequantize_affine_into, quantize_affine, quantize_affine_into,
 };
@@ -225,7 +226,7 @@ fn presets() -> Vec<(AffineSpec, Vec<usize>)> {
                 (Blocks(10), 1),
             ] {
                 let mut spec = AffineSpec::qdq(bits, group, axis, symmetric, DType::F32);
-                spec.formula = quantlib::affine::Formula::OrtQdq;
+                spec.formula = quantlib_codecs::affine::Formula::OrtQdq;
                 presets.push((spec.clone(), vec![5, 103, 77]));
             }
         }
@@ -288,8 +289,8 @@ fn decoding_is_within_a_step() {
         // From -1 to 1: at most a step of the scale, the symmetric edge that is cut off included.
         let step = 2.0 / (2f32.powi(i32::from(spec.bits)) - 1.0).max(1.0);
         let step = match spec.element {
-            quantlib::affine::Element::E2M1 => 0.4,
-            quantlib::affine::Element::E4M3 => 0.07,
+            quantlib_codecs::affine::Element::E2M1 => 0.4,
+            quantlib_codecs::affine::Element::E4M3 => 0.07,
             _ => step * 1.01 + 0.002,
         };
         let worst = x
@@ -348,7 +349,7 @@ fn refusals() {
         with(|spec| spec.group = Group::Blocks(usize::MAX)),
         ErrorKind::Limit
     );
-    let formula = quantlib::affine::Formula::Nncf;
+    let formula = quantlib_codecs::affine::Formula::Nncf;
     let mut spec = mlx.clone();
     spec.formula = formula;
     assert_eq!(kind(&spec, &[2, 64]), ErrorKind::Unsupported);

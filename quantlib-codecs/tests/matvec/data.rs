@@ -1,11 +1,11 @@
 //! Encoded rows and vectors to multiply.
 
-use quantlib::{CodecOptions, DType, Isa};
+use quantlib_codecs::{CodecOptions, DType, Isa};
 
 /// The types that have a codec.
 pub(crate) fn types() -> impl Iterator<Item = DType> {
     let all = DType::ALL.iter().copied();
-    all.filter(|dtype| quantlib::has_codec(*dtype))
+    all.filter(|dtype| quantlib_codecs::has_codec(*dtype))
 }
 
 pub(crate) fn available_isas() -> impl Iterator<Item = Isa> {
@@ -62,7 +62,7 @@ impl Rows {
     pub(crate) fn encoded(dtype: DType, rows: usize, cols: usize) -> Self {
         let weights = Random::new(dtype.id().into()).normal(rows * cols);
         let importance = vec![1.0; cols];
-        let q = quantlib::quantize(&weights, cols, dtype, Some(&importance)).unwrap();
+        let q = quantlib_codecs::quantize(&weights, cols, dtype, Some(&importance)).unwrap();
         Self {
             dtype,
             cols,
@@ -78,7 +78,7 @@ impl Rows {
         for block in data.chunks_exact_mut(dtype.block_bytes()) {
             loop {
                 random.bytes(block);
-                let elements = quantlib::dequantize(block, dtype).unwrap();
+                let elements = quantlib_codecs::dequantize(block, dtype).unwrap();
                 // Comparisons with NaNs are false.
                 if elements.iter().all(|x| x.abs() < 1e4) {
                     break;
@@ -98,7 +98,7 @@ impl Rows {
     }
 
     pub(crate) fn decoded(&self) -> Vec<f32> {
-        quantlib::dequantize(&self.data, self.dtype).unwrap()
+        quantlib_codecs::dequantize(&self.data, self.dtype).unwrap()
     }
 
     /// With zeros for what some bytes of every block hold.

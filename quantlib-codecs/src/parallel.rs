@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// The number of threads that "all" means here.
-pub(crate) fn available_threads() -> usize {
+pub fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
 /// Turns the caller's wish (0 = all) into a number of threads.
-pub(crate) fn resolve_threads(wish: usize) -> usize {
+pub fn resolve_threads(wish: usize) -> usize {
     // More threads than this help nobody and cost stacks.
     if wish == 0 {
         available_threads()
@@ -24,7 +24,7 @@ pub(crate) fn resolve_threads(wish: usize) -> usize {
 ///
 /// After a fork the child has no worker threads, so pools are looked up by process id; and because
 /// the fork may have happened while another thread held the lock, a lock that is taken is passed by.
-pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
+pub fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
     type Pools = Mutex<HashMap<(u32, usize), Arc<ThreadPool>>>;
     static POOLS: OnceLock<Pools> = OnceLock::new();
     let build = || {

@@ -18,7 +18,7 @@ pub enum ErrorKind {
     Misuse,
     /// The input is fine, but nothing here can do this with it.
     Unsupported,
-    /// A [`Limits`](crate::io::Limits) or memory limit would be exceeded.
+    /// A limit of the reader, or a memory limit, would be exceeded.
     Limit,
     /// The caller, or the person at the keyboard, asked to stop.
     Cancelled,
@@ -71,35 +71,40 @@ impl Error {
         }))
     }
 
-    pub(crate) fn malformed(message: impl Into<String>) -> Self {
+    /// An error of a file that does not follow its format.
+    pub fn malformed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Malformed, message)
     }
 
-    pub(crate) fn misuse(message: impl Into<String>) -> Self {
+    /// An error of a call that cannot work.
+    pub fn misuse(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Misuse, message)
     }
 
-    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+    /// An error of something that nothing here can do.
+    pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }
 
-    pub(crate) fn limit(message: impl Into<String>) -> Self {
+    /// An error of something that is too large.
+    pub fn limit(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Limit, message)
     }
 
-    pub(crate) fn cancelled() -> Self {
+    /// The error of what was asked to stop.
+    pub fn cancelled() -> Self {
         Self::new(ErrorKind::Cancelled, "cancelled; no output was written")
     }
 
     /// An I/O error: `doing` says what was being done, such as "cannot open".
-    pub(crate) fn io(doing: impl Into<String>, source: std::io::Error) -> Self {
+    pub fn io(doing: impl Into<String>, source: std::io::Error) -> Self {
         let mut error = Self::new(ErrorKind::Io, doing);
         error.0.source = Some(source);
         error
     }
 
     /// Names the file that the error concerns, unless a deeper place named one already.
-    pub(crate) fn in_file(mut self, path: impl AsRef<Path>) -> Self {
+    pub fn in_file(mut self, path: impl AsRef<Path>) -> Self {
         self.0
             .file
             .get_or_insert_with(|| path.as_ref().to_path_buf());
@@ -107,13 +112,13 @@ impl Error {
     }
 
     /// Names the tensor that the error concerns, unless a deeper place named one already.
-    pub(crate) fn in_tensor(mut self, name: impl Into<String>) -> Self {
+    pub fn in_tensor(mut self, name: impl Into<String>) -> Self {
         self.0.tensor.get_or_insert_with(|| name.into());
         self
     }
 
     /// Names the metadata key that the error concerns, unless a deeper place named one already.
-    pub(crate) fn in_key(mut self, key: impl Into<String>) -> Self {
+    pub fn in_key(mut self, key: impl Into<String>) -> Self {
         self.0.key.get_or_insert_with(|| key.into());
         self
     }

@@ -191,7 +191,7 @@ impl AffineLayout {
     }
 
     /// [`place`](Self::place) of units that are known to be in step.
-    pub(crate) fn at(&self, units: &Range<usize>) -> Place {
+    pub fn at(&self, units: &Range<usize>) -> Place {
         Place {
             elements: self.element(units.start)..self.element(units.end),
             codes: self.code_byte(units.start)..self.code_byte(units.end),

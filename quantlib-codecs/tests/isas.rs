@@ -2,7 +2,7 @@
 //! look: every number of blocks around the lanes, rows that cross tiles, and any bits that are floats.
 
 use proptest::prelude::*;
-use quantlib::{CodecOptions, DType, ErrorKind, Isa};
+use quantlib_codecs::{CodecOptions, DType, ErrorKind, Isa};
 
 /// The types whose encoders are not the same code on every instruction set.
 const TYPES: &[DType] = &[
@@ -44,7 +44,7 @@ fn encode(isa: Isa, dtype: DType, x: &[f32], cols: usize, importance: Option<&[f
     options.threads = 1;
     options.isa = Some(isa);
     let mut out = vec![0xa5; x.len() / dtype.block_len() * dtype.block_bytes()];
-    quantlib::quantize_into(x.into(), cols, dtype, importance, &options, &mut out).unwrap();
+    quantlib_codecs::quantize_into(x.into(), cols, dtype, importance, &options, &mut out).unwrap();
     out
 }
 
@@ -198,8 +198,14 @@ fn what_the_cpu_lacks_is_unsupported() {
         options.isa = Some(*isa);
         let x = [0.0; BLOCK];
         let mut out = [0; 144];
-        let error =
-            quantlib::quantize_into(x[..].into(), BLOCK, DType::Q4K, None, &options, &mut out);
+        let error = quantlib_codecs::quantize_into(
+            x[..].into(),
+            BLOCK,
+            DType::Q4K,
+            None,
+            &options,
+            &mut out,
+        );
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported, "{isa}");
     }
 }

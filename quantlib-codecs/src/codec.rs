@@ -142,7 +142,7 @@ pub fn quantize_into(
 }
 
 /// Encodes a tensor piece by piece, each of its rows with its expert's importance.
-pub(crate) struct RowEncoder<'w> {
+pub struct RowEncoder<'w> {
     codec: &'static block::Codec,
     dtype: DType,
     cols: usize,
@@ -156,7 +156,7 @@ pub(crate) struct RowEncoder<'w> {
 impl<'w> RowEncoder<'w> {
     /// Checks all but the values, for a tensor of `rows` rows; the errors are those of
     /// [`quantize`].
-    pub(crate) fn new(
+    pub fn new(
         rows: usize,
         cols: usize,
         dtype: DType,
@@ -189,7 +189,7 @@ impl<'w> RowEncoder<'w> {
 
     /// Encodes whole rows, `first` being the number in the tensor of the first. Panics if `out` has
     /// not exactly their encoded length.
-    pub(crate) fn encode(
+    pub fn encode(
         &self,
         first: usize,
         src: Floats<'_>,

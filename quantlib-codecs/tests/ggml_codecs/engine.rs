@@ -1,7 +1,7 @@
 //! The two implementations behind one trait: ours, and ggml's own library where it is found.
 
 use libloading::Library;
-use quantlib::{CodecOptions, DType, Isa};
+use quantlib_codecs::{CodecOptions, DType, Isa};
 use std::ffi::{c_int, c_void};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,13 +19,14 @@ impl Engine for Ours {
     fn encode(&self, dtype: DType, x: &[f32], cols: usize, importance: Option<&[f32]>) -> Vec<u8> {
         let mut out = vec![0xA5; x.len() / dtype.block_len() * dtype.block_bytes()];
         let options = self.options();
-        quantlib::quantize_into(x.into(), cols, dtype, importance, &options, &mut out).unwrap();
+        quantlib_codecs::quantize_into(x.into(), cols, dtype, importance, &options, &mut out)
+            .unwrap();
         out
     }
 
     fn decode(&self, dtype: DType, data: &[u8]) -> Vec<f32> {
         let mut out = vec![f32::NAN; data.len() / dtype.block_bytes() * dtype.block_len()];
-        quantlib::dequantize_into(data, dtype, &self.options(), &mut out).unwrap();
+        quantlib_codecs::dequantize_into(data, dtype, &self.options(), &mut out).unwrap();
         out
     }
 }

@@ -3,7 +3,7 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use quantlib::{CodecOptions, DType, ErrorKind, Floats, NonFinite, Result};
+use quantlib_codecs::{CodecOptions, DType, ErrorKind, Floats, NonFinite, Result};
 
 /// A shape that every type accepts, with an odd number of rows and more than one chunk of work.
 const ROWS: usize = 45;
@@ -12,7 +12,7 @@ const COLS: usize = 1024;
 /// The types that have a codec.
 fn types() -> impl Iterator<Item = DType> {
     let all = DType::ALL.iter().copied();
-    all.filter(|dtype| quantlib::dequantize(&[], *dtype).is_ok())
+    all.filter(|dtype| quantlib_codecs::dequantize(&[], *dtype).is_ok())
 }
 
 /// Weights from -1 to 1 in no obvious order, different in every row.
@@ -37,7 +37,7 @@ fn encode(
     let mut options = CodecOptions::default();
     configure(&mut options);
     let mut out = vec![0; x.len() / COLS * dtype.row_bytes(COLS)?];
-    quantlib::quantize_into(x, COLS, dtype, Some(importance), &options, &mut out)?;
+    quantlib_codecs::quantize_into(x, COLS, dtype, Some(importance), &options, &mut out)?;
     Ok(out)
 }
 
@@ -70,7 +70,7 @@ fn the_number_of_threads_changes_nothing() {
             let mut options = CodecOptions::default();
             options.threads = threads;
             let mut out = vec![0.0; ROWS * COLS];
-            quantlib::dequantize_into(&one, dtype, &options, &mut out).unwrap();
+            quantlib_codecs::dequantize_into(&one, dtype, &options, &mut out).unwrap();
             out
         };
         assert_eq!(decode(1), decode(3), "{dtype}");
@@ -116,7 +116,7 @@ fn values_that_are_not_finite_are_refused_or_zeroed() {
 fn plain_floats_may_hold_anything() {
     let x = [f32::NAN, f32::INFINITY, -0.0, 1.0];
     for dtype in [DType::F32, DType::F16, DType::BF16] {
-        let decoded = quantlib::quantize(&x, 4, dtype, None)
+        let decoded = quantlib_codecs::quantize(&x, 4, dtype, None)
             .unwrap()
             .dequantize()
             .unwrap();
@@ -134,7 +134,7 @@ fn lengths_that_do_not_fit_are_misuse() {
         let x = vec![0.5; 2 * block];
         let quantize = |x: &[f32], cols, importance: Option<&[f32]>, out: &mut [u8]| {
             let options = CodecOptions::default();
-            quantlib::quantize_into(x.into(), cols, dtype, importance, &options, out)
+            quantlib_codecs::quantize_into(x.into(), cols, dtype, importance, &options, out)
         };
         let out = &mut vec![0; 2 * bytes][..];
         misuse(quantize(&x[1..], block, None, out));
@@ -145,10 +145,12 @@ fn lengths_that_do_not_fit_are_misuse() {
         misuse(quantize(&x, block, Some(&[]), out));
         misuse(quantize(&x, block, Some(&vec![f32::NAN; block]), out));
         quantize(&x, block, Some(&x), out).unwrap();
-        misuse(quantlib::dequantize(&out[1..], dtype).map(drop));
+        misuse(quantlib_codecs::dequantize(&out[1..], dtype).map(drop));
         let options = CodecOptions::default();
         let short = &mut vec![0.0; block][..];
-        misuse(quantlib::dequantize_into(out, dtype, &options, short));
+        misuse(quantlib_codecs::dequantize_into(
+            out, dtype, &options, short,
+        ));
     }
 }
 
@@ -156,9 +158,9 @@ fn lengths_that_do_not_fit_are_misuse() {
 fn types_without_codec_are_unsupported() {
     for dtype in [DType::I32, DType::F64, DType::Bool] {
         let bytes = vec![0; dtype.block_bytes()];
-        let error = quantlib::dequantize(&bytes, dtype).unwrap_err();
+        let error = quantlib_codecs::dequantize(&bytes, dtype).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{dtype}");
-        let error = quantlib::quantize(&[1.0], 1, dtype, None).unwrap_err();
+        let error = quantlib_codecs::quantize(&[1.0], 1, dtype, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{dtype}");
     }
 }
@@ -168,7 +170,7 @@ fn no_rows_are_no_bytes() {
     for dtype in types() {
         let cols = dtype.block_len();
         let importance = vec![1.0; cols];
-        let empty = quantlib::quantize(&[], cols, dtype, Some(&importance)).unwrap();
+        let empty = quantlib_codecs::quantize(&[], cols, dtype, Some(&importance)).unwrap();
         assert_eq!((empty.nbytes(), empty.shape()), (0, &[0, cols][..]));
         assert!(empty.dequantize().unwrap().is_empty());
     }

@@ -2,7 +2,7 @@
 //! for each generation of CPUs. Also included by the benches.
 
 use libloading::Library;
-use quantlib::DType;
+use quantlib_codecs::DType;
 use std::ffi::{c_int, c_void};
 use std::path::{Path, PathBuf};
 

@@ -1,10 +1,10 @@
 //! Instructions for each element, as callgrind counts them, against those that were recorded. valgrind
 //! has no AVX-512.
 //!
-//! `QUANTLIB_REGENERATE=1 cargo test -p quantlib-core --test kernels` records anew.
+//! `QUANTLIB_REGENERATE=1 cargo test -p quantlib-codecs --test kernels` records anew.
 
 use crate::output;
-use quantlib::{CodecOptions, DType, Isa};
+use quantlib_codecs::{CodecOptions, DType, Isa};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -98,7 +98,7 @@ impl Pass {
         options.isa = Some(isa.parse().unwrap());
         let floats: Vec<f32> = (0..ELEMENTS).map(|i| (i as f32 * 1.618).sin()).collect();
         let weights: Vec<f32> = (0..COLS).map(|i| 1.0 + (i % 7) as f32).collect();
-        let encoded = quantlib::quantize(&floats, COLS, dtype, Some(&weights)).unwrap();
+        let encoded = quantlib_codecs::quantize(&floats, COLS, dtype, Some(&weights)).unwrap();
         Self {
             encodes: verb == "encode",
             dtype,
@@ -113,9 +113,9 @@ impl Pass {
         let (dtype, options) = (self.dtype, &self.options);
         let done = if self.encodes {
             let (x, weights) = ((&self.floats[..]).into(), self.weights.as_deref());
-            quantlib::quantize_into(x, COLS, dtype, weights, options, &mut self.bytes)
+            quantlib_codecs::quantize_into(x, COLS, dtype, weights, options, &mut self.bytes)
         } else {
-            quantlib::dequantize_into(&self.bytes, dtype, options, &mut self.floats)
+            quantlib_codecs::dequantize_into(&self.bytes, dtype, options, &mut self.floats)
         };
         done.unwrap();
     }

@@ -100,7 +100,7 @@ type Matvec = fn(isa: Isa, rows: &[u8], x: &[f32], out: &mut [f32]);
 type MatvecQ8 = fn(isa: Isa, rows: &[u8], x: &Q8, out: &mut [f32]);
 
 /// The functions of one format, with the block type erased. Look one up with [`codec`].
-pub(crate) struct Codec {
+pub struct Codec {
     needs_importance: bool,
     decode: Decode,
     encode: Encode,
@@ -134,19 +134,19 @@ impl Codec {
     }
 
     /// Whether [`encode`](Self::encode) works with importance only.
-    pub(crate) fn needs_importance(&self) -> bool {
+    pub fn needs_importance(&self) -> bool {
         self.needs_importance
     }
 
     /// Decodes whole blocks with the instructions of `isa`. Panics if the lengths do not belong
     /// together: callers check.
-    pub(crate) fn decode(&self, isa: Isa, data: &[u8], out: &mut [f32]) {
+    pub fn decode(&self, isa: Isa, data: &[u8], out: &mut [f32]) {
         (self.decode)(isa, data, out);
     }
 
     /// Encodes whole rows with the instructions of `isa`. Panics if the lengths do not belong
     /// together: callers check.
-    pub(crate) fn encode(
+    pub fn encode(
         &self,
         isa: Isa,
         rows: &[f32],
@@ -170,7 +170,7 @@ impl Codec {
 }
 
 /// The codec of a type; `unsupported` for types that have none (integers, f64).
-pub(crate) fn codec(dtype: DType) -> Result<&'static Codec> {
+pub fn codec(dtype: DType) -> Result<&'static Codec> {
     macro_rules! registry {
         ($($format:ty),* $(,)?) => {
             match dtype {

@@ -3,7 +3,7 @@
 use crate::data::{Random, Rows, available_isas, on, types};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use quantlib::{CodecOptions, DType, Floats, TensorView};
+use quantlib_codecs::{CodecOptions, DType, Floats, TensorView};
 
 fn bits(y: &[f32]) -> Vec<u32> {
     y.iter().map(|y| y.to_bits()).collect()
@@ -13,7 +13,7 @@ fn matvec(rows: &Rows, x: Floats<'_>, options: &CodecOptions) -> Vec<f32> {
     let shape = rows.shape();
     let view = TensorView::new(rows.dtype, &shape, &rows.data).unwrap();
     let mut out = vec![f32::NAN; rows.len()];
-    quantlib::matvec_into(view, x, options, &mut out).unwrap();
+    quantlib_codecs::matvec_into(view, x, options, &mut out).unwrap();
     out
 }
 

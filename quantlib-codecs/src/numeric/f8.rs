@@ -4,7 +4,7 @@ use super::F16;
 
 /// The value of a float with 4 exponent bits and no infinities (`float8_e4m3fn`).
 #[inline(always)]
-pub(crate) fn e4m3(code: u8) -> f32 {
+pub fn e4m3(code: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(code >> 3 & 0xF), f32::from(code & 7));
     let size = match (exponent, code & 7) {
         (0xF, 7) => f32::NAN,
@@ -15,14 +15,14 @@ pub(crate) fn e4m3(code: u8) -> f32 {
 }
 
 /// The value of a float with 5 exponent bits (`float8_e5m2`): the upper half of an f16.
-pub(crate) fn e5m2(code: u8) -> f32 {
+pub fn e5m2(code: u8) -> f32 {
     F16::from_bits(u16::from(code) << 8).to_f32()
 }
 
 /// The nearest float with 4 exponent bits and no infinities, ties to even; what is larger than 448
 /// becomes 448, NaN the NaN.
 #[inline(always)]
-pub(crate) fn to_e4m3(x: f32) -> u8 {
+pub fn to_e4m3(x: f32) -> u8 {
     let sign = (x.to_bits() >> 24) as u8 & 0x80;
     let size = x.abs();
     // Adding 2^14 leaves the spacing of subnormal codes, 2^-9.
@@ -42,7 +42,7 @@ pub(crate) fn to_e4m3(x: f32) -> u8 {
 
 /// The power of two with this code (`float8_e8m0fnu`).
 #[inline(always)]
-pub(crate) fn e8m0(code: u8) -> f32 {
+pub fn e8m0(code: u8) -> f32 {
     let bits = match code {
         0 => 1 << 22,
         255 => f32::NAN.to_bits(),
@@ -53,7 +53,7 @@ pub(crate) fn e8m0(code: u8) -> f32 {
 
 /// The least power of two that is not below `x`, a positive number.
 #[inline(always)]
-pub(crate) fn to_e8m0(x: f32) -> u8 {
+pub fn to_e8m0(x: f32) -> u8 {
     let code = x.abs().to_bits().wrapping_add(0x7f_ffff) >> 23;
     // Subnormals from 2^-127 down are code 0, those above it 1.
     let code = if x.abs() <= f32::from_bits(1 << 22) {

@@ -3,7 +3,7 @@
 
 mod bf16;
 mod f16;
-pub(crate) mod f8;
+pub mod f8;
 
 pub(crate) use bf16::Bf16;
 pub(crate) use f16::F16;

@@ -2,7 +2,7 @@
 
 use crate::data::{Random, Rows, available_isas, on, types};
 use crate::ggml_cpu::GgmlCpu;
-use quantlib::{CodecOptions, DType, Floats, Q8Vector, TensorView};
+use quantlib_codecs::{CodecOptions, DType, Floats, Q8Vector, TensorView};
 use std::io::Write;
 use std::sync::OnceLock;
 
@@ -39,7 +39,7 @@ fn matvec_q8(rows: &Rows, x: &[f32], options: &CodecOptions) -> Vec<f32> {
     let mut vector = Q8Vector::new(rows.dtype, rows.cols).unwrap();
     vector.set(Floats::F32(x), options).unwrap();
     let mut out = vec![f32::NAN; rows.len()];
-    quantlib::matvec_q8_into(view, &vector, options, &mut out).unwrap();
+    quantlib_codecs::matvec_q8_into(view, &vector, options, &mut out).unwrap();
     out
 }
 
@@ -52,7 +52,7 @@ struct Exact {
 
 fn exact(rows: &Rows, vector: DType, bytes: &[u8]) -> Vec<Exact> {
     let [scaled, minima] = rows.parts();
-    let x = quantlib::dequantize(bytes, vector).unwrap();
+    let x = quantlib_codecs::dequantize(bytes, vector).unwrap();
     let sums = (vector == DType::Q8_1).then(|| sums(bytes));
     let rows = scaled.chunks(rows.cols).zip(minima.chunks(rows.cols));
     rows.map(|(scaled, minima)| {
@@ -115,7 +115,7 @@ fn matrices(dtype: DType) -> Vec<Rows> {
 }
 
 fn encode(vector: DType, x: &[f32]) -> Vec<u8> {
-    let encoded = quantlib::quantize(x, x.len(), vector, None);
+    let encoded = quantlib_codecs::quantize(x, x.len(), vector, None);
     encoded.unwrap().into_data()
 }
 
@@ -125,7 +125,7 @@ fn every_isa_gives_the_same_near_the_exact_result() {
         for rows in matrices(dtype) {
             let x = Random::new(5).normal(rows.cols);
             let exact = exact(&rows, vector, &encode(vector, &x));
-            let expected = matvec_q8(&rows, &x, &on(quantlib::Isa::Scalar));
+            let expected = matvec_q8(&rows, &x, &on(quantlib_codecs::Isa::Scalar));
             let what = format!("{dtype}, {:?}", rows.shape());
             // Two additions for each block of 256, of a partial sum; or one for each 64 elements and
             // for each 512; or, of plain floats, one for each 16.
@@ -192,7 +192,7 @@ fn ggml_encodes_vectors_alike_or_nearly() {
                 assert!(ours == theirs, "{vector}, {}", ggml.name);
                 continue;
             }
-            let decode = |bytes: &[u8]| quantlib::dequantize(bytes, vector).unwrap();
+            let decode = |bytes: &[u8]| quantlib_codecs::dequantize(bytes, vector).unwrap();
             let pairs = decode(&ours).into_iter().zip(decode(&theirs));
             let mut differing = 0;
             for (block, pairs) in pairs.collect::<Vec<_>>().chunks(32).enumerate() {
@@ -224,9 +224,12 @@ fn a_vector_may_be_used_again() {
         let x = Random::new(seed).normal(544);
         vector.set(Floats::F32(&x), &options).unwrap();
         let mut y = [f32::NAN; 3];
-        quantlib::matvec_q8_into(view, &vector, &options, &mut y).unwrap();
+        quantlib_codecs::matvec_q8_into(view, &vector, &options, &mut y).unwrap();
         assert_eq!(y[..], matvec_q8(&rows, &x, &options));
-        assert_eq!(y[..], quantlib::matvec_q8(view, Floats::F32(&x)).unwrap());
+        assert_eq!(
+            y[..],
+            quantlib_codecs::matvec_q8(view, Floats::F32(&x)).unwrap()
+        );
     }
 }
 

@@ -127,7 +127,7 @@ impl<'a> Floats<'a> {
     }
 
     /// The elements from `start` up to `end`; panics if they are out of range.
-    pub(crate) fn slice(&self, start: usize, end: usize) -> Self {
+    pub fn slice(&self, start: usize, end: usize) -> Self {
         match self {
             Self::F32(x) => Self::F32(&x[start..end]),
             Self::F16(x) => Self::F16(&x[start..end]),
@@ -136,7 +136,7 @@ impl<'a> Floats<'a> {
     }
 
     /// The elements as f32: borrowed if they are f32 already, else widened into `scratch`.
-    pub(crate) fn widen<'s>(&self, isa: Isa, scratch: &'s mut Vec<f32>) -> &'s [f32]
+    pub fn widen<'s>(&self, isa: Isa, scratch: &'s mut Vec<f32>) -> &'s [f32]
     where
         'a: 's,
     {

@@ -242,7 +242,7 @@ impl DType {
 }
 
 /// Splits a row-major shape into (number of rows, elements of a row); a scalar is one row of one.
-pub(crate) fn rows_and_cols(shape: &[usize]) -> Result<(usize, usize)> {
+pub fn rows_and_cols(shape: &[usize]) -> Result<(usize, usize)> {
     let Some((&cols, outer)) = shape.split_last() else {
         return Ok((1, 1));
     };

@@ -1,7 +1,7 @@
 //! SHA-256 of what ggml wrote, one file a type, so that the tests mean something without ggml.
 
 use crate::Outputs;
-use quantlib::{DType, GGML_VERSION};
+use quantlib_codecs::{DType, GGML_VERSION};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
