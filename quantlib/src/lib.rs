@@ -27,6 +27,7 @@ pub mod format;
 pub mod arch;
 
 // Floor 6
+pub mod calibrate;
 pub mod recipe;
 pub mod rewrite;
 
