@@ -47,6 +47,11 @@ def quantize_model(
     layout: Literal["matmulnbits", "qdq"] | None = None,
     accuracy_level: int | None = None,
     exclude: Iterable[str] = (),
+    exclude_operators: Iterable[str] = (),
+    operators: Iterable[str] = (),
+    nodes: Mapping[str, str] | None = None,
+    per_tensor: bool = False,
+    reduce_range: bool = False,
     external_data: Literal["auto", "always", "never"] | None = None,
 ) -> Report:
     """Quantize a model: the file that llama-quantize writes, byte for byte; or an ONNX model.
@@ -60,7 +65,8 @@ def quantize_model(
     recipe : str
         A name of llama-quantize in either case, such as "q4_k_m"; "q4_k" means the same here. For
         ONNX models "int4" or "int8": weights of matrix products in blocks, as onnxruntime's
-        ``matmul_nbits_quantizer`` makes them.
+        ``matmul_nbits_quantizer`` makes them; or "dynamic-int8": products of integers, as its
+        ``quantize_dynamic`` makes them.
     imatrix : path or ImportanceMatrix, optional
         How much each column matters: a file that llama-imatrix or :meth:`ImportanceMatrix.save`
         wrote, in GGUF or the older .dat form, which is read tensor by tensor; or a matrix in memory.
@@ -102,7 +108,8 @@ def quantize_model(
     block_size : int, optional
         ONNX: weights of a column that share a scale: 16, 32 (the default), 64, 128 or 256.
     symmetric : bool
-        ONNX: the same range on both sides of zero, and no zero points.
+        ONNX: the same range on both sides of zero: no zero points, and for "dynamic-int8" signed
+        codes.
     layout : {"matmulnbits", "qdq"}, optional
         ONNX: the operators that take the weights: onnxruntime's MatMulNBits, or DequantizeLinear in
         blocks, from operator set 21 on.
@@ -110,6 +117,18 @@ def quantize_model(
         ONNX: MatMulNBits' attribute; with 4, onnxruntime calculates with 8-bit activations.
     exclude : iterable of str
         ONNX: regular expressions (ECMAScript); nodes in whose name one is found are left alone.
+    exclude_operators : iterable of str
+        ONNX: operators that are left alone.
+    operators : iterable of str
+        ONNX: the operators whose weights are quantized, of "MatMul", "Gemm", "Conv" and "Gather"; those
+        of the recipe by default.
+    nodes : mapping, optional
+        ONNX: regular expressions to other recipes, or "keep", for nodes in whose name one is found;
+        the first that fits counts, before everything else.
+    per_tensor : bool
+        "dynamic-int8": one scale for a whole weight instead of one for each column.
+    reduce_range : bool
+        "dynamic-int8": weights of 7 bits, for CPUs whose products of 8-bit integers saturate.
     external_data : {"auto", "always", "never"}, optional
         ONNX: whether data go to a file beside the model, ``OUT.data``.
 
@@ -137,6 +156,11 @@ def quantize_model(
         "layout": layout,
         "accuracy_level": accuracy_level,
         "exclude": list(exclude),
+        "exclude_operators": list(exclude_operators),
+        "operators": list(operators),
+        "nodes": list((nodes or {}).items()),
+        "per_tensor": per_tensor,
+        "reduce_range": reduce_range,
         "external_data": external_data,
     }
     return Report(json.loads(_quantlib.quantize_model(src, out, recipe, wishes)))

@@ -10,7 +10,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 use quantlib::arch::{ConvertOptions, Lora, OutType};
 use quantlib::format::onnx::{SaveOptions, is_onnx};
 use quantlib::job::{self, JobOptions, Quantization, Report};
-use quantlib::recipe::onnx::{OnnxQuantization, OnnxRecipe};
+use quantlib::recipe::onnx::{OnnxOverride, OnnxQuantization, OnnxRecipe};
 use quantlib::recipe::{KvOverride, OverrideValue, Recipe, TensorType};
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -57,6 +57,11 @@ struct OnnxWishes {
     layout: Option<String>,
     accuracy_level: Option<i64>,
     exclude: Vec<String>,
+    exclude_operators: Vec<String>,
+    operators: Vec<String>,
+    nodes: Vec<(String, String)>,
+    per_tensor: bool,
+    reduce_range: bool,
     external_data: Option<String>,
 }
 
@@ -185,6 +190,13 @@ impl OnnxWishes {
         wish.accuracy_level = self.accuracy_level;
         let exclude = self.exclude.iter().map(|pattern| pattern.parse());
         wish.exclude = exclude.collect::<Result<_, _>>().map_err(to_python)?;
+        wish.exclude_operators = self.exclude_operators;
+        wish.operators = self.operators;
+        let nodes = self.nodes.iter();
+        let nodes = nodes.map(|(pattern, recipe)| OnnxOverride::new(pattern, recipe));
+        wish.overrides = nodes.collect::<Result<_, _>>().map_err(to_python)?;
+        wish.per_tensor = self.per_tensor;
+        wish.reduce_range = self.reduce_range;
         wish.save = save_options(self.external_data)?;
         Ok(wish)
     }

@@ -162,7 +162,7 @@ def test_8_bits_in_dequantizelinear_stay_close(tmp_path):
 
 def awkward():
     """A weight in a branch and in the main graph, a Constant, a weight that is gathered too, one that
-    callers may replace, and one that is no matrix."""
+    callers may replace, and a stack of matrices."""
     f32 = TensorProto.FLOAT
     weight = lambda name, *shape: numpy_helper.from_array(  # noqa: E731
         (RANDOM.standard_normal(shape) * 0.2).astype(np.float32), name
@@ -214,11 +214,11 @@ def test_branches_constants_and_weights_with_several_uses(tmp_path, layout):
     report = ql.quantize_model(src, out, "int8", layout=layout, exclude=["^keep_"])
     onnx.checker.check_model(str(out))
     names = {t.name for t in onnx.load(out).graph.initializer}
-    assert {"gathered", "default", "keep", "batch", "index"} <= names
-    assert not {"shared", "constant"} & names
+    assert {"gathered", "default", "keep", "index"} <= names
+    assert not {"shared", "constant", "batch"} & names
     notes = "\n".join(report.notes)
-    assert "'default' is left as it is: it is the default of an input" in notes
-    assert "'batch' is left as it is: its shape is [1, 32, 32], no matrix" in notes
+    assert "'with_default' (MatMul) is left as it is: its weight is the default of an input" in notes
+    assert "'keep_me' (MatMul) is left as it is: it is excluded" in notes
     assert "'gathered' is stored twice: 1 of its 2 uses" in notes
     x = RANDOM.standard_normal((1, 4, 32)).astype(np.float32)
     for flag in (True, False):

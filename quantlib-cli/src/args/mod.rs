@@ -25,7 +25,7 @@ use quantlib::arch::{Lora, OutType};
 use quantlib::format::onnx::ExternalData;
 use quantlib::model::NamePattern;
 use quantlib::recipe::KvOverride;
-use quantlib::recipe::onnx::OnnxLayout;
+use quantlib::recipe::onnx::{OnnxLayout, OnnxOverride};
 use quantlib::{DType, GGML_VERSION, LLAMA_CPP_VERSION};
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -116,6 +116,7 @@ macro_rules! parsers {
 parsers! {
     external_data: ExternalData;
     onnx_layout: OnnxLayout;
+    onnx_override: OnnxOverride;
     out_type: OutType;
     lora: Lora;
     dtype: DType;

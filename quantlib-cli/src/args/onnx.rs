@@ -1,10 +1,10 @@
 //! What ONNX models may be told.
 
-use super::{external_data, name_pattern, onnx_layout};
+use super::{external_data, name_pattern, onnx_layout, onnx_override};
 use clap::Args;
 use quantlib::format::onnx::{ExternalData, SaveOptions};
 use quantlib::model::NamePattern;
-use quantlib::recipe::onnx::{OnnxLayout, OnnxQuantization, OnnxRecipe};
+use quantlib::recipe::onnx::{OnnxLayout, OnnxOverride, OnnxQuantization, OnnxRecipe};
 
 #[derive(Args)]
 #[command(next_help_heading = "ONNX models")]
@@ -13,7 +13,7 @@ pub(crate) struct OnnxOptions {
     #[arg(long, value_name = "N")]
     pub(crate) block_size: Option<usize>,
 
-    /// The same range on both sides of zero, and no zero points
+    /// The same range on both sides of zero: no zero points, and for dynamic-int8 signed codes
     #[arg(long)]
     pub(crate) symmetric: bool,
 
@@ -30,6 +30,28 @@ pub(crate) struct OnnxOptions {
     /// than once
     #[arg(long, value_name = "RE", value_parser = name_pattern)]
     pub(crate) exclude: Vec<NamePattern>,
+
+    /// Leave an operator alone, such as Gemm; may be given more than once
+    #[arg(long, value_name = "OP")]
+    pub(crate) exclude_op: Vec<String>,
+
+    /// The operators whose weights are quantized, of MatMul, Gemm, Conv and Gather; those of the recipe
+    /// by default
+    #[arg(long, value_name = "OP,…", value_delimiter = ',')]
+    pub(crate) ops: Vec<String>,
+
+    /// Another recipe, or keep, for nodes in whose name a regular expression is found, such as
+    /// 'lm_head=int8'; the first that fits counts; may be given more than once
+    #[arg(long, value_name = "RE=RECIPE", value_parser = onnx_override)]
+    pub(crate) node: Vec<OnnxOverride>,
+
+    /// dynamic-int8: one scale for a whole weight instead of one for each column
+    #[arg(long)]
+    pub(crate) per_tensor: bool,
+
+    /// dynamic-int8: weights of 7 bits, for CPUs whose products of 8-bit integers saturate
+    #[arg(long)]
+    pub(crate) reduce_range: bool,
 
     #[command(flatten)]
     pub(crate) save: OnnxSave,
@@ -52,6 +74,11 @@ impl OnnxOptions {
         wish.layout = self.layout.unwrap_or_default();
         wish.accuracy_level = self.accuracy_level;
         wish.exclude = self.exclude;
+        wish.exclude_operators = self.exclude_op;
+        wish.operators = self.ops;
+        wish.overrides = self.node;
+        wish.per_tensor = self.per_tensor;
+        wish.reduce_range = self.reduce_range;
         wish.save = self.save.options();
         wish
     }
@@ -63,6 +90,11 @@ impl OnnxOptions {
             || self.layout.is_some()
             || self.accuracy_level.is_some()
             || !self.exclude.is_empty()
+            || !self.exclude_op.is_empty()
+            || !self.ops.is_empty()
+            || !self.node.is_empty()
+            || self.per_tensor
+            || self.reduce_range
             || self.save.external_data.is_some()
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Quantize {
     pub(crate) src: PathBuf,
 
     /// What most tensors become, such as q4_k_m or q8_0; `quantlib types` lists all recipes. For ONNX
-    /// models int4 or int8
+    /// models int4, int8 or dynamic-int8
     #[arg(short = 't', long = "type", value_name = "NAME", value_parser = Target::parse)]
     pub(crate) target: Target,
 

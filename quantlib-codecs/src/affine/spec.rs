@@ -131,8 +131,13 @@ pub enum Formula {
     Mlx,
     /// onnxruntime 1.31.1's weight-only quantizer: `matmul_nbits_quantizer`.
     OrtBlocks,
+    /// onnxruntime 1.31.1's weight-only quantizer of embeddings: `GatherBlockQuantized`.
+    OrtGather,
     /// onnxruntime 1.31.1's static quantization: `quant_utils`.
     OrtQdq,
+    /// The same with `reduce_range`: codes of one bit less, for CPUs whose products of 8-bit integers
+    /// saturate.
+    OrtReduced,
     /// `nncf.compress_weights` of NNCF 3.4.0.
     Nncf,
 }
@@ -249,6 +254,15 @@ impl AffineSpec {
                 Formula::OrtQdq
             },
             clip: Clip::None,
+        }
+    }
+
+    /// The embedding of onnxruntime's GatherBlockQuantized, as `matmul_nbits_quantizer` makes it: 4
+    /// bits, in blocks along an axis; `dtype` is the type of weights and scales.
+    pub fn gather_blocks(block_size: usize, axis: isize, symmetric: bool, dtype: DType) -> Self {
+        Self {
+            formula: Formula::OrtGather,
+            ..Self::qdq(4, Group::Blocks(block_size), axis, symmetric, dtype)
         }
     }
 

@@ -240,13 +240,12 @@ impl<'a> Job<'a> {
         result.map_err(|e| e.in_file(self.model.path()))
     }
 
-    /// Makes every encoder once, so that nothing is written if one cannot be made. Importance
+    /// Tries every encoder once, so that nothing is written if one cannot be made. Importance
     /// weights are read for that, and again when it is a tensor's turn.
     fn check_encoders(&self, options: &JobOptions<'_>) -> Result<()> {
         self.tasks.iter().try_for_each(|task| {
-            let encoder = task.encoder(options.importance, options.non_finite);
-            self.in_input(encoder.map_err(|e| e.in_tensor(task.name())))
-                .map(drop)
+            let checked = task.check_encoder(options.importance, options.non_finite);
+            self.in_input(checked.map_err(|e| e.in_tensor(task.name())))
         })
     }
 

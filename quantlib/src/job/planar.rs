@@ -51,11 +51,6 @@ impl<'m> Planar<'m> {
                 source.dtype()
             )));
         }
-        if !layout.is_grouped() {
-            return Err(Error::unsupported(
-                "a scale for the whole tensor or an axis needs its range first, which jobs do not look for",
-            ));
-        }
         Ok(Self { source, layout })
     }
 
@@ -118,11 +113,60 @@ impl<'m> Planar<'m> {
         tiles * align
     }
 
-    pub(super) fn encoder(&self, non_finite: NonFinite) -> Result<AffineEncoder<'_>> {
+    /// Whether there is an encoder; reads nothing.
+    pub(super) fn check(&self) -> Result<()> {
+        let mut statistics = AffineStatistics::new(&self.layout, self.source.dtype());
+        while statistics.wants_pass() {
+            statistics.end_pass()?;
+        }
+        AffineEncoder::new(&self.layout, &CodecOptions::default(), statistics).map(drop)
+    }
+
+    /// The encoder. Where scales are not for groups, that takes a pass over the whole source, in
+    /// tiles of at most `share` bytes, to see the ranges; `proceed` is asked before each.
+    pub(super) fn encoder(
+        &self,
+        non_finite: NonFinite,
+        share: usize,
+        proceed: &dyn Fn() -> Result<()>,
+    ) -> Result<AffineEncoder<'_>> {
         let mut options = CodecOptions::default();
         options.non_finite = non_finite;
-        let statistics = AffineStatistics::new(&self.layout, self.source.dtype());
+        let dtype = self.source.dtype();
+        let mut statistics = AffineStatistics::new(&self.layout, dtype);
+        let (from, isa) = (block::codec(dtype)?, Isa::preferred()?);
+        let (mut source, mut values) = (Vec::new(), Vec::new());
+        while statistics.wants_pass() {
+            for start in (0..self.units()).step_by(self.tile(share)) {
+                proceed()?;
+                let units = start..self.units().min(start + self.tile(share));
+                let elements = self.layout.place(units)?.elements;
+                source.resize(bytes(dtype, elements.len()), 0);
+                self.source
+                    .read(elements.start, &mut source, &mut Memo::default())?;
+                for first in elements.clone().step_by(CHUNK) {
+                    let len = CHUNK.min(elements.end - first);
+                    let within = first - elements.start;
+                    values.resize(len, 0.0);
+                    let part = bytes(dtype, within)..bytes(dtype, within + len);
+                    from.decode(isa, &source[part], &mut values);
+                    statistics.observe(first, Floats::F32(&values), &options)?;
+                }
+            }
+            statistics.end_pass()?;
+        }
         AffineEncoder::new(&self.layout, &options, statistics)
+    }
+
+    /// Scales and zeros that belong to no unit: they are part of the first tile.
+    fn store_shared(&self, encoder: &AffineEncoder<'_>, scales: &mut Vec<u8>, zeros: &mut Vec<u8>) {
+        scales.resize(self.layout.scales().bytes, 0);
+        zeros.resize(self.layout.zeros().map_or(0, |plane| plane.bytes), 0);
+        encoder.store_shared(&mut AffinePlanesMut {
+            codes: &mut [],
+            scales,
+            zeros,
+        });
     }
 
     /// Makes the bytes of units in each plane.
@@ -170,6 +214,10 @@ impl<'m> Planar<'m> {
                 zeros: &mut zeros[within(&part.zeros, &place.zeros)],
             };
             encoder.encode(units, Floats::F32(values), planes, scratch)?;
+        }
+        if !self.layout.is_grouped() && units.start == 0 {
+            let [_, scales, zeros] = &mut *planes;
+            self.store_shared(encoder, scales, zeros);
         }
         let pieces = planes.iter().zip(ranges);
         let pieces = pieces.map(|(plane, range)| (range.start as u64, &plane[..]));

@@ -135,16 +135,31 @@ impl<'m> Task<'m> {
         }
     }
 
-    /// What is to be done to the elements, with the importance that the plan names.
+    /// Whether there is an encoder, with the importance that the plan names.
+    pub(super) fn check_encoder(
+        &self,
+        importance: Option<&dyn ImportanceSource>,
+        non_finite: NonFinite,
+    ) -> Result<()> {
+        match &self.form {
+            Form::Blocks(blocks) => blocks.encoder(importance, non_finite).map(drop),
+            Form::Planar(planar) => planar.check(),
+        }
+    }
+
+    /// What is to be done to the elements, with the importance that the plan names. May read the
+    /// whole source, in tiles of at most `share` bytes; `proceed` is asked now and then.
     pub(super) fn encoder(
         &self,
         importance: Option<&dyn ImportanceSource>,
         non_finite: NonFinite,
+        share: usize,
+        proceed: &dyn Fn() -> Result<()>,
     ) -> Result<Encoder<'_>> {
         match &self.form {
             Form::Blocks(blocks) => blocks.encoder(importance, non_finite).map(Encoder::Blocks),
             Form::Planar(planar) => {
-                let encoder = planar.encoder(non_finite)?;
+                let encoder = planar.encoder(non_finite, share, proceed)?;
                 Ok(Encoder::Planar(Box::new(encoder)))
             }
         }

@@ -120,7 +120,9 @@ impl<'w> Work<'w> {
         let start = (tile - first_tile) * len;
         let range = (start, start.saturating_add(len).min(task.steps()));
         let proceed = || state.proceed(tile);
-        let encoder = state.encoder(index, || task.encoder(self.importance, self.non_finite));
+        let encoder = state.encoder(index, || {
+            task.encoder(self.importance, self.non_finite, self.share, &proceed)
+        });
         let made = encoder
             .and_then(|encoder| task.make(&encoder, range, buffers, &state.turns, &proceed))
             .map_err(|e| e.in_tensor(task.name()).in_file(self.input))?;

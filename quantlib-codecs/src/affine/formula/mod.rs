@@ -4,6 +4,7 @@ mod mlx;
 mod mlx_float;
 mod nncf;
 mod ort_blocks;
+mod ort_gather;
 mod ort_qdq;
 
 use super::spec::{AffineSpec, Element, Formula as Name, Group, Packing, Zero};
@@ -14,6 +15,7 @@ use mlx::Mlx;
 use mlx_float::{E2M1, E4M3, PowerOfTwo, SmallFloat};
 use nncf::Nncf;
 use ort_blocks::{OrtBlocks, Variant};
+use ort_gather::OrtGather;
 use ort_qdq::OrtQdq;
 
 /// From a group's range to its scale, and from elements to codes.
@@ -113,10 +115,18 @@ pub(super) fn choose<W: WithFormula>(
             let formula = OrtBlocks::new(bits, symmetric, signed, variant, f16);
             Ok(work.run(formula))
         }
+        (Name::OrtGather, ..) if integers && bits == 4 && zero_fits && symmetric == signed => {
+            Ok(work.run(OrtGather::new(source, symmetric)))
+        }
         (Name::OrtQdq, ..) if integers && zero_fits => {
             let blocked = matches!(spec.group, Group::Blocks(_));
             let formula = OrtQdq::new(bits, symmetric, signed, blocked, source);
             Ok(work.run(formula))
+        }
+        (Name::OrtReduced, ..) if integers && bits > 1 && zero_fits => {
+            let blocked = matches!(spec.group, Group::Blocks(_));
+            let formula = OrtQdq::new(bits, symmetric, signed, blocked, source);
+            Ok(work.run(formula.reduced(signed)))
         }
         (Name::Nncf, ..) if integers && bits <= 8 && zero_fits && symmetric == signed => {
             Ok(work.run(Nncf::new(bits, symmetric)))

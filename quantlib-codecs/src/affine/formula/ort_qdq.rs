@@ -46,6 +46,18 @@ impl OrtQdq {
         }
     }
 
+    /// With ranges stretched over half as many codes: of 8 bits -64 to 64, or 0 to 127.
+    pub(super) fn reduced(self, signed: bool) -> Self {
+        let quarter = (f64::from(self.most) - f64::from(self.least) + 1.0) / 4.0;
+        let (low, high) = match signed {
+            // Only types of 8 and 16 bits have the upper edge too.
+            true if quarter >= 64.0 => (-quarter, quarter),
+            true => (-quarter, quarter - 1.0),
+            false => (0.0, 2.0 * quarter - 1.0),
+        };
+        Self { low, high, ..self }
+    }
+
     /// The smallest normal number of the elements' type.
     #[inline(always)]
     fn tiny(self) -> f64 {

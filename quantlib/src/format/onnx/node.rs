@@ -70,6 +70,22 @@ impl<'a> Node<'a> {
         message
     }
 
+    /// The node with another name for an output that it has; the rest of it stays.
+    pub fn with_output(&self, index: usize, name: &str) -> Message {
+        let mut message = self.0.clone();
+        let fields = message.fields_mut().iter_mut();
+        let mut outputs = fields.filter(|field| field.number == node::OUTPUT);
+        if let Some(output) = outputs.nth(index) {
+            output.value = name.into();
+        }
+        message
+    }
+
+    /// The attributes, each an `AttributeProto`.
+    pub fn attributes(&self) -> impl DoubleEndedIterator<Item = &'a Message> {
+        self.0.messages(node::ATTRIBUTE)
+    }
+
     /// The attribute of this name.
     pub fn attribute(&self, name: &str) -> Option<&'a Message> {
         let mut attributes = self.0.messages(node::ATTRIBUTE);
@@ -79,6 +95,14 @@ impl<'a> Node<'a> {
     /// An integer attribute.
     pub fn int(&self, name: &str) -> Option<i64> {
         self.attribute(name)?.int(attribute::I)
+    }
+
+    /// A float attribute.
+    pub fn float(&self, name: &str) -> Option<f32> {
+        match self.attribute(name)?.get(attribute::F)? {
+            Value::Fixed32(bits) => Some(f32::from_bits(*bits)),
+            _ => None,
+        }
     }
 
     /// The value of a `Constant` that is a tensor.

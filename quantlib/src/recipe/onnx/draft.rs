@@ -6,13 +6,16 @@ use crate::format::onnx::schema::{
     graph, model as root, operator_set, tensor as tensor_field, value,
 };
 use crate::format::onnx::{
-    Bytes, Document, Graphs, Message, Names, Origin, Reader, Tensor, Weight, each_graph_mut,
-    make_tensor,
+    Bytes, Document, Graphs, Message, Names, Node, Origin, Reader, Tensor, Use, Weight,
+    each_graph_mut, make_tensor,
 };
 use crate::io::Limits;
 use crate::model::{Expr, Model, OutputTensor, Plan, TensorInfo};
 use crate::tensor::Encoding;
 use std::collections::{HashMap, HashSet};
+
+/// Where a node is: its graph, and its index there.
+pub(super) type Place = (usize, usize);
 
 /// Everything that is known of the input, and what is decided about the output so far.
 pub(super) struct Draft<'d> {
@@ -22,8 +25,12 @@ pub(super) struct Draft<'d> {
     model: Model,
     /// The name in `model` of each weight, if it is there.
     keys: Vec<Option<String>>,
-    /// Weights that the output no longer needs.
-    dropped: HashSet<usize>,
+    /// The nodes of each graph.
+    nodes: Vec<Vec<Node<'d>>>,
+    /// The weight that an input of a node is: by graph, node and input.
+    inputs: HashMap<(usize, usize, usize), usize>,
+    /// How many uses of each weight the output no longer has.
+    released: Vec<usize>,
     edits: HashMap<usize, GraphEdits>,
     opsets: Vec<(&'static str, i64)>,
     least_ir: i64,
@@ -39,7 +46,7 @@ struct GraphEdits {
     /// Nodes before all others.
     first: Vec<Message>,
     /// What takes the place of a node; nothing if it goes.
-    nodes: HashMap<usize, Option<Message>>,
+    nodes: HashMap<usize, Vec<Message>>,
 }
 
 /// A plane of a planned tensor as an initializer: the number of its element type, and its shape.
@@ -53,19 +60,48 @@ impl<'d> Draft<'d> {
     pub(super) fn new(document: &'d Document, limits: &Limits) -> Result<Self> {
         let graphs = Graphs::new(document);
         let (model, keys) = Reader::of_weights(document, &graphs.weights, limits)?;
+        let nodes = |message: &&'d Message| message.messages(graph::NODE).map(Node::new).collect();
         Ok(Self {
+            nodes: graphs.graphs.iter().map(nodes).collect(),
+            inputs: inputs(&graphs),
+            released: vec![0; graphs.weights.len()],
             names: Names::new(document),
             document,
             graphs,
             model,
             keys,
-            dropped: HashSet::new(),
             edits: HashMap::new(),
             opsets: Vec::new(),
             least_ir: 0,
             plan: Plan::default(),
             slots: 0,
         })
+    }
+
+    /// The number of graphs.
+    pub(super) fn graphs(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The nodes of a graph, in their order.
+    pub(super) fn nodes(&self, graph: usize) -> impl Iterator<Item = (usize, Node<'d>)> + use<'d> {
+        let nodes = self.nodes.get(graph).cloned().unwrap_or_default();
+        nodes.into_iter().enumerate()
+    }
+
+    /// The weight that an input of a node is, if it is one.
+    pub(super) fn weight_at(&self, (graph, node): Place, input: usize) -> Option<usize> {
+        self.inputs.get(&(graph, node, input)).copied()
+    }
+
+    /// Says that a use of a weight is gone. A weight without uses is left out.
+    pub(super) fn release(&mut self, weight: usize) {
+        self.released[weight] += 1;
+    }
+
+    /// The operator set of ONNX's own operators.
+    pub(super) fn opset(&self) -> i64 {
+        self.document.opset("ai.onnx").unwrap_or_default()
     }
 
     /// What a weight is, if its elements can be read.
@@ -111,17 +147,38 @@ impl<'d> Draft<'d> {
         self.edits(graph).first.push(node);
     }
 
-    /// Puts a node in the place of another.
-    pub(super) fn replace_node(&mut self, graph: usize, index: usize, node: Message) {
-        self.edits(graph).nodes.insert(index, Some(node));
+    /// Puts nodes, in their order, in the place of one.
+    pub(super) fn replace_node(&mut self, (graph, index): Place, nodes: Vec<Message>) {
+        self.edits(graph).nodes.insert(index, nodes);
     }
 
-    /// Takes a weight that nobody uses any more out of the output.
-    pub(super) fn drop_weight(&mut self, index: usize) {
-        self.dropped.insert(index);
-        let Weight { graph, origin, .. } = self.graphs.weights[index];
-        if let Origin::Constant(node) = origin {
-            self.edits(graph).nodes.insert(node, None);
+    /// Adds an initializer of few elements to a graph; `raw` is little-endian.
+    pub(super) fn add_constant(&mut self, graph: usize, plane: &PlaneInfo, raw: &[u8]) {
+        let raw = Bytes::Memory(raw.into());
+        let tensor = make_tensor(&plane.name, plane.data_type, &plane.shape, raw);
+        self.edits(graph).initializers.push(tensor);
+    }
+
+    /// Whether nobody uses a weight any more whom somebody used.
+    fn is_dropped(&self, weight: usize) -> bool {
+        self.released[weight] > 0 && self.released[weight] == self.graphs.weights[weight].uses.len()
+    }
+
+    /// Takes `Constant` nodes that nobody uses any more out, and tells of weights in two forms.
+    fn drop_weights(&mut self) {
+        for index in 0..self.graphs.weights.len() {
+            let weight = &self.graphs.weights[index];
+            let (name, uses) = (weight.name, weight.uses.len());
+            let (graph, origin) = (weight.graph, weight.origin);
+            if let (true, Origin::Constant(node)) = (self.is_dropped(index), origin) {
+                self.edits(graph).nodes.insert(node, Vec::new());
+            }
+            let left = uses - self.released[index].min(uses);
+            if self.released[index] > 0 && left > 0 {
+                self.note(format!(
+                    "'{name}' is stored twice: {left} of its {uses} uses are not quantized"
+                ));
+            }
         }
     }
 
@@ -141,6 +198,7 @@ impl<'d> Draft<'d> {
 
     /// Plans copies of the initializers that stay, and makes the edits.
     pub(super) fn finish(mut self) -> Result<OnnxPlan> {
+        self.drop_weights();
         let copies = self.copies();
         let mut document = self.document.clone();
         let drop_inputs = self.least_ir >= 4 && document.ir_version() < 4;
@@ -165,7 +223,7 @@ impl<'d> Draft<'d> {
             if matches!(weight.origin, Origin::Constant(_)) {
                 continue;
             }
-            let mut fate = match self.dropped.contains(&index) {
+            let mut fate = match self.is_dropped(index) {
                 true => Fate::Dropped,
                 false => Fate::Kept,
             };
@@ -257,8 +315,10 @@ fn edit_nodes(message: &mut Message, mut edits: GraphEdits) {
             message.push(graph::NODE, node);
         }
         match edits.nodes.remove(&index) {
-            Some(Some(node)) => message.push(graph::NODE, node),
-            Some(None) => {}
+            Some(nodes) => {
+                let nodes = nodes.into_iter();
+                nodes.for_each(|node| message.push(graph::NODE, node));
+            }
             None => message.fields_mut().push(field),
         }
         index += 1;
@@ -268,12 +328,29 @@ fn edit_nodes(message: &mut Message, mut edits: GraphEdits) {
     }
 }
 
-/// Refuses what cannot be expressed in the model's operator set.
-pub(super) fn need_version(document: &Document, version: i64, what: &str) -> Result<()> {
+/// The weights that inputs of nodes are.
+fn inputs(graphs: &Graphs<'_>) -> HashMap<(usize, usize, usize), usize> {
+    let weights = graphs.weights.iter().enumerate();
+    let uses =
+        weights.flat_map(|(index, weight)| weight.uses.iter().map(move |each| (each, index)));
+    let inputs = uses.filter_map(|(each, index)| match *each {
+        Use::Input { graph, node, input } => Some(((graph, node, input), index)),
+        Use::Output { .. } => None,
+    });
+    inputs.collect()
+}
+
+/// Refuses what cannot be expressed in the model's operator set; `instead` says what else can be done.
+pub(super) fn need_version(
+    document: &Document,
+    version: i64,
+    what: &str,
+    instead: &str,
+) -> Result<()> {
     match document.opset("ai.onnx") {
         Some(own) if own >= version => Ok(()),
         own => Err(Error::unsupported(format!(
-            "{what} needs operator set {version}, but the model has {}; convert it with onnx.version_converter, or choose the layout matmulnbits",
+            "{what} needs operator set {version}, but the model has {}; convert it with onnx.version_converter{instead}",
             own.unwrap_or_default()
         ))
         .in_file(document.path())),

@@ -1,14 +1,24 @@
 //! What becomes of an ONNX model: which weights are quantized, and how the graph changes for it.
+//!
+//! One file a recipe. They share [`Draft`](draft::Draft), which finds weights and their users and
+//! collects edits of the graphs, and [`matrix`], which knows the shapes that products' weights have.
 
 mod draft;
+mod dynamic;
+mod embedding;
+mod matrix;
 mod weight_only;
+mod wish;
 
 use crate::error::{Error, Result};
-use crate::format::onnx::{Document, SaveOptions, schema};
+use crate::format::onnx::{Document, Node, schema};
 use crate::io::Limits;
-use crate::model::{Model, NamePattern, Plan};
-use draft::Draft;
+use crate::model::{Model, Plan};
+use draft::{Draft, Place};
 use std::str::FromStr;
+use wish::Choice;
+
+pub use wish::{OnnxLayout, OnnxOverride, OnnxQuantization};
 
 /// What becomes of an ONNX model's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +31,17 @@ pub enum OnnxRecipe {
     Int4,
     /// The same in 8 bits.
     Int8,
+    /// Weights in 8 bits with a scale for each column; what goes through them is quantized while the
+    /// model runs, and products are of integers.
+    DynamicInt8,
 }
 
 impl OnnxRecipe {
     /// The recipes that quantize.
-    pub const ALL: &[Self] = &[Self::Int4, Self::Int8];
+    pub const ALL: &[Self] = &[Self::Int4, Self::Int8, Self::DynamicInt8];
+
+    /// The operators of which some recipe quantizes the weights.
+    pub(crate) const WEIGHTED: &[&'static str] = &["MatMul", "Gemm", "Conv", "Gather"];
 
     /// The name: `"int4"`.
     pub fn name(self) -> &'static str {
@@ -33,6 +49,24 @@ impl OnnxRecipe {
             Self::Copy => "copy",
             Self::Int4 => "int4",
             Self::Int8 => "int8",
+            Self::DynamicInt8 => "dynamic-int8",
+        }
+    }
+
+    /// The operators whose weights are quantized if nothing else is asked for: those that lose little
+    /// by it.
+    pub fn operators(self) -> &'static [&'static str] {
+        match self {
+            Self::Copy => &[],
+            Self::Int4 | Self::Int8 => &["MatMul", "Gemm"],
+            Self::DynamicInt8 => &["MatMul", "Gemm", "Conv"],
+        }
+    }
+
+    /// Whether single nodes can have the recipe while others have another.
+    pub(super) fn is_for_nodes(self) -> bool {
+        match self {
+            Self::Copy | Self::Int4 | Self::Int8 | Self::DynamicInt8 => true,
         }
     }
 }
@@ -51,80 +85,6 @@ impl FromStr for OnnxRecipe {
                 names.join(", ")
             ))
         })
-    }
-}
-
-/// The operators that quantized weights are given to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnnxLayout {
-    /// onnxruntime's `MatMulNBits`, for any operator set.
-    #[default]
-    MatMulNBits,
-    /// ONNX's `DequantizeLinear` in blocks before the `MatMul`, from operator set 21 on.
-    Qdq,
-}
-
-impl FromStr for OnnxLayout {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match &name.to_ascii_lowercase()[..] {
-            "matmulnbits" => Ok(Self::MatMulNBits),
-            "qdq" => Ok(Self::Qdq),
-            _ => Err(Error::misuse(format!(
-                "'{name}' is no layout of an ONNX model's weights; these are: matmulnbits, qdq"
-            ))),
-        }
-    }
-}
-
-/// How to quantize an ONNX model: a recipe and wishes beyond it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct OnnxQuantization {
-    /// What most weights become.
-    pub recipe: OnnxRecipe,
-    /// Weights of a column that share a scale: a power of two from 16 to 256.
-    pub block_size: usize,
-    /// Ranges that are the same on both sides of zero, without zero points.
-    pub symmetric: bool,
-    /// The operators that the weights are given to.
-    pub layout: OnnxLayout,
-    /// `MatMulNBits`' attribute of that name: 4 lets onnxruntime calculate with 8-bit activations.
-    pub accuracy_level: Option<i64>,
-    /// Nodes that are left alone: those in whose name one of these is found.
-    pub exclude: Vec<NamePattern>,
-    /// Whether the output has its data beside it.
-    pub save: SaveOptions,
-}
-
-impl OnnxQuantization {
-    /// The recipe with no exceptions: blocks of 32, with zero points.
-    pub fn new(recipe: OnnxRecipe) -> Self {
-        Self {
-            recipe,
-            block_size: 32,
-            symmetric: false,
-            layout: OnnxLayout::default(),
-            accuracy_level: None,
-            exclude: Vec::new(),
-            save: SaveOptions::default(),
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        let size = self.block_size;
-        if !size.is_power_of_two() || !(16..=256).contains(&size) {
-            return Err(Error::misuse(format!(
-                "blocks of {size} were asked for; onnxruntime has blocks of 16, 32, 64, 128 and 256"
-            )));
-        }
-        Ok(())
-    }
-
-    fn excludes(&self, node: &str) -> bool {
-        self.exclude.iter().any(|pattern| pattern.is_in(node))
     }
 }
 
@@ -159,7 +119,7 @@ pub fn plan(document: &Document, wish: &OnnxQuantization) -> Result<OnnxPlan> {
     let mut draft = Draft::new(document, &Limits::default())?;
     if wish.recipe != OnnxRecipe::Copy {
         wish.check()?;
-        weight_only::apply(&mut draft, wish)?;
+        each_node(&mut draft, wish)?;
         let functions = document.model().messages(schema::model::FUNCTIONS).count();
         if functions > 0 {
             draft.note(format!(
@@ -168,4 +128,58 @@ pub fn plan(document: &Document, wish: &OnnxQuantization) -> Result<OnnxPlan> {
         }
     }
     draft.finish()
+}
+
+/// Quantizes the weights of every node by the recipe that is chosen for it.
+fn each_node(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Result<()> {
+    let mut weight_only = weight_only::WeightOnly::new(wish);
+    let mut dynamic = dynamic::Dynamic::new(wish);
+    for graph in 0..draft.graphs() {
+        for (index, node) in draft.nodes(graph) {
+            let place = (graph, index);
+            let Some(weight) = weight_of(draft, place, &node) else {
+                continue;
+            };
+            let done = match wish.choose(&node) {
+                Choice::NotMeant => continue,
+                Choice::Excluded(why) => Err(why.to_owned()),
+                Choice::Recipe(OnnxRecipe::DynamicInt8) => {
+                    dynamic.apply(draft, place, &node, weight)?
+                }
+                Choice::Recipe(recipe) => weight_only.apply(draft, place, &node, weight, recipe)?,
+            };
+            if let Err(why) = done {
+                draft.note(left_alone(&node, draft.graphs.weights[weight].name, &why));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a node was quantized, or why not.
+type Done = Result<(), String>;
+
+/// The weight of a node of an operator that has one, if it is a constant.
+fn weight_of(draft: &Draft<'_>, place: Place, node: &Node<'_>) -> Option<usize> {
+    let input = match node.op_type() {
+        _ if !node.domain().is_empty() => return None,
+        "Gather" => 0,
+        "MatMul" | "Gemm" | "Conv" => 1,
+        _ => return None,
+    };
+    let weight = draft.weight_at(place, input)?;
+    // Gather picks from shapes as well as from embeddings.
+    let floats = || {
+        draft
+            .info(weight)
+            .is_some_and(|info| info.dtype.is_plain_float())
+    };
+    (node.op_type() != "Gather" || floats()).then_some(weight)
+}
+
+fn left_alone(node: &Node<'_>, weight: &str, why: &str) -> String {
+    match node.name() {
+        "" => format!("a {} of '{weight}' is left as it is: {why}", node.op_type()),
+        name => format!("'{name}' ({}) is left as it is: {why}", node.op_type()),
+    }
 }
