@@ -1,11 +1,12 @@
 //! `quantlib quantize`
 
-use crate::args::{Exceptions, Quantize, Target};
+use crate::args::{Exceptions, Format, Quantize, Target};
 use crate::report;
 use quantlib::format::imatrix;
-use quantlib::job::{Quantization, quantize_model, quantize_onnx};
+use quantlib::job::{Quantization, quantize_mlx, quantize_model, quantize_onnx};
 use quantlib::recipe::QuantizeOptions;
 use quantlib::recipe::Recipe;
+use quantlib::recipe::mlx::MlxRecipe;
 use quantlib::recipe::onnx::OnnxRecipe;
 use quantlib::{Error, ErrorKind, NonFinite};
 
@@ -13,17 +14,35 @@ pub(crate) fn run(mut args: Quantize) -> Result<(), Error> {
     if let Some(bytes) = args.max_buffer_size {
         args.job.memory_limit = bytes;
     }
+    if args.to.is_some_and(|format| format != args.target.format()) {
+        let what = "the type belongs to another format than --to names; leave --to out, or name a type of it: mlx-4bit for MLX, int4 for ONNX, q4_k_m for GGUF";
+        return Err(Error::new(ErrorKind::Misuse, what));
+    }
+    refuse_others(&args)?;
     match args.target {
         Target::Gguf(recipe) => gguf(args, recipe),
         Target::Onnx(recipe) => onnx(args, recipe),
+        Target::Mlx(recipe) => mlx(args, recipe),
     }
 }
 
-fn gguf(mut args: Quantize, recipe: Recipe) -> Result<(), Error> {
-    if args.onnx.any() {
-        let what = "the options of ONNX models have no meaning for this type; leave them out";
-        return Err(Error::new(ErrorKind::Misuse, what));
+/// Fails for options of other formats than the type's.
+fn refuse_others(args: &Quantize) -> Result<(), Error> {
+    let target = args.target.format();
+    for (format, given, what) in [
+        (Format::Onnx, args.onnx.any(), "ONNX models"),
+        (Format::Mlx, args.mlx.any(), "MLX folders"),
+    ] {
+        if given && format != target {
+            let what =
+                format!("the options of {what} have no meaning for this type; leave them out");
+            return Err(Error::new(ErrorKind::Misuse, what));
+        }
     }
+    Ok(())
+}
+
+fn gguf(mut args: Quantize, recipe: Recipe) -> Result<(), Error> {
     let matrix = args.exceptions.imatrix.take();
     let matrix = matrix.map(imatrix::Reader::open).transpose()?;
     let non_finite = non_finite(&args);
@@ -42,6 +61,14 @@ fn onnx(args: Quantize, recipe: OnnxRecipe) -> Result<(), Error> {
     let wish = args.onnx.wish(recipe);
     report::run(&args.job, non_finite, None, |options| {
         quantize_onnx(&args.src, &args.job.output, &wish, options)
+    })
+}
+
+fn mlx(args: Quantize, recipe: MlxRecipe) -> Result<(), Error> {
+    let non_finite = non_finite(&args);
+    let wish = args.mlx.wish(recipe);
+    report::run(&args.job, non_finite, None, |options| {
+        quantize_mlx(&args.src, &args.job.output, &wish, options)
     })
 }
 

@@ -1,5 +1,6 @@
 //! `quantlib convert`
 
+use super::mlx::{Format, MlxFolder};
 use super::onnx::OnnxSave;
 use super::{Adapters, Job, out_type};
 use clap::Args;
@@ -40,6 +41,13 @@ pub(crate) struct Convert {
     #[arg(long, value_name = "DIR")]
     pub(crate) base: Option<PathBuf>,
 
+    /// The kind of output: gguf, or mlx for a folder
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: Option<Format>,
+
     #[command(flatten)]
     pub(crate) onnx: OnnxSave,
+
+    #[command(flatten)]
+    pub(crate) mlx: MlxFolder,
 }

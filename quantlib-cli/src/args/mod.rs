@@ -5,6 +5,7 @@ mod convert;
 mod edit;
 mod extract;
 mod inspect;
+mod mlx;
 mod onnx;
 mod quantize;
 mod split;
@@ -15,6 +16,7 @@ pub(crate) use convert::Convert;
 pub(crate) use edit::Edit;
 pub(crate) use extract::Extract;
 pub(crate) use inspect::Inspect;
+pub(crate) use mlx::Format;
 pub(crate) use quantize::{Exceptions, Quantize, Target};
 pub(crate) use split::{Merge, Split};
 pub(crate) use types::Types;
@@ -25,6 +27,7 @@ use quantlib::arch::{Lora, OutType};
 use quantlib::format::onnx::ExternalData;
 use quantlib::model::NamePattern;
 use quantlib::recipe::KvOverride;
+use quantlib::recipe::mlx::LayerType;
 use quantlib::recipe::onnx::{OnnxLayout, OnnxOverride};
 use quantlib::{DType, GGML_VERSION, LLAMA_CPP_VERSION};
 use std::path::PathBuf;
@@ -38,6 +41,7 @@ Examples:
   quantlib quantize my-model -o my-model-q4_k_m.gguf -t q4_k_m
   quantlib quantize my-model-f16.gguf -o my-model-q8_0.gguf -t q8_0 --dry-run
   quantlib quantize model.onnx -o model-int4.onnx -t int4
+  quantlib quantize my-model -o my-model-4bit --to mlx -t mlx-4bit
   quantlib convert my-model -o my-model-f16.gguf -t f16
   quantlib inspect my-model-q4_k_m.gguf --tensors
   quantlib compare my-model my-model-q4_k_m.gguf --worst 10
@@ -76,7 +80,7 @@ pub(crate) struct Adapters {
 /// How a job runs; none of it changes the bytes that are written.
 #[derive(ClapArgs)]
 pub(crate) struct Job {
-    /// The file to write; it appears when it is complete, and replaces an old one only then
+    /// The file or folder to write; it appears when it is complete, and replaces an old one only then
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
 
@@ -122,4 +126,5 @@ parsers! {
     dtype: DType;
     kv_override: KvOverride;
     name_pattern: NamePattern;
+    layer_type: LayerType;
 }

@@ -1,5 +1,6 @@
 //! `quantlib quantize`
 
+use super::mlx::{Format, MlxOptions};
 use super::onnx::OnnxOptions;
 use super::{Adapters, Job, dtype, kv_override};
 use crate::size;
@@ -7,11 +8,13 @@ use crate::tensor_types::TensorTypes;
 use clap::Args;
 use quantlib::DType;
 use quantlib::Error;
+use quantlib::recipe::mlx::MlxRecipe;
 use quantlib::recipe::onnx::OnnxRecipe;
 use quantlib::recipe::{KvOverride, Recipe};
 use std::path::PathBuf;
 
-/// Quantize a Hugging Face folder or a GGUF file into a GGUF file, or an ONNX model into another
+/// Quantize a Hugging Face folder or a GGUF file into a GGUF file, a folder into one for MLX, or an
+/// ONNX model into another
 ///
 /// A GGUF file is the one that llama-quantize writes, byte for byte; for a Hugging Face folder, the
 /// one that convert_hf_to_gguf.py and then llama-quantize write, with no file between. Tensors are
@@ -23,9 +26,13 @@ pub(crate) struct Quantize {
     pub(crate) src: PathBuf,
 
     /// What most tensors become, such as q4_k_m or q8_0; `quantlib types` lists all recipes. For ONNX
-    /// models int4, int8 or dynamic-int8
+    /// models int4, int8 or dynamic-int8; for MLX folders mlx-4bit and so on
     #[arg(short = 't', long = "type", value_name = "NAME", value_parser = Target::parse)]
     pub(crate) target: Target,
+
+    /// The kind of output, which the type tells too
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: Option<Format>,
 
     #[command(flatten)]
     pub(crate) job: Job,
@@ -50,6 +57,9 @@ pub(crate) struct Quantize {
 
     #[command(flatten)]
     pub(crate) onnx: OnnxOptions,
+
+    #[command(flatten)]
+    pub(crate) mlx: MlxOptions,
 }
 
 /// A recipe, whose name tells the kind of output.
@@ -57,13 +67,26 @@ pub(crate) struct Quantize {
 pub(crate) enum Target {
     Gguf(Recipe),
     Onnx(OnnxRecipe),
+    Mlx(MlxRecipe),
 }
 
 impl Target {
     fn parse(name: &str) -> Result<Self, Error> {
+        if MlxRecipe::is_name(name) {
+            return name.parse().map(Self::Mlx);
+        }
         match name.parse() {
             Ok(recipe) => Ok(Self::Onnx(recipe)),
             Err(_) => name.parse().map(Self::Gguf),
+        }
+    }
+
+    /// The kind of output.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::Gguf(_) => Format::Gguf,
+            Self::Onnx(_) => Format::Onnx,
+            Self::Mlx(_) => Format::Mlx,
         }
     }
 }

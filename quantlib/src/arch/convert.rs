@@ -154,7 +154,7 @@ fn quant_method(folder: &Folder) -> Option<&str> {
 }
 
 /// Refuses folders that the converter turns into something else than their class says.
-fn refuse_unconvertible(folder: &Folder, family: &Family) -> Result<()> {
+pub(super) fn refuse_unconvertible(folder: &Folder, family: &Family) -> Result<()> {
     let quantized = |file: &str| {
         Error::unsupported(
             "the weights are quantized already; convert the model they were made from",

@@ -34,7 +34,7 @@ fn tensors_are_those_of_the_architecture() {
         .collect();
     for family in families::ALL {
         for tensor in family.tensors.iter().copied().flatten() {
-            let name = tensor.gguf.replace("{}", "{bid}");
+            let name = tensor.output.replace("{}", "{bid}");
             assert!(
                 theirs[family.gguf].contains(&*name),
                 "{} {name}",

@@ -1,6 +1,7 @@
 //! The vocabulary in which architectures are described.
 
 use super::hparams::Hparams;
+use super::mlx::Mlx;
 use super::params::SHARED_KEYS;
 use crate::error::{Error, Result};
 use crate::format::hf::VocabStyle;
@@ -49,6 +50,8 @@ pub(super) struct Family {
     pub(super) params: &'static [&'static [Param]],
     /// How the vocabulary is found.
     pub(super) vocab: VocabStyle,
+    /// What MLX makes of it, for each model type that mlx_lm has.
+    pub(super) mlx: &'static [Mlx],
 }
 
 impl Family {
@@ -73,6 +76,7 @@ impl Family {
         stated: &[],
         params: &[SHARED_KEYS],
         vocab: VocabStyle::Gpt2,
+        mlx: &[],
     };
 }
 
@@ -139,8 +143,8 @@ pub(super) enum Spelling {
 pub(super) struct Tensor {
     /// The name in Hugging Face's files.
     pub(super) hf: &'static str,
-    /// The name in GGUF.
-    pub(super) gguf: &'static str,
+    /// The name in the output: GGUF, or MLX where a model type is described for it.
+    pub(super) output: &'static str,
     /// Whether this is one of many source tensors that become one. In `hf` a second `{}` stands
     /// for its number.
     pub(super) stack: Option<&'static Stack>,
@@ -190,6 +194,10 @@ pub(super) enum Rewrite {
     /// MX's 4-bit floats, repacked to GGUF's blocks: the source tensor has the scales (its name
     /// ends in `_scales`), the one with `_blocks` the codes. Of alternating projections one.
     Microscaled(Option<Half>),
+    /// The codes beside such scales as MLX has them: the same bytes, seen as 32-bit words.
+    MicroscaledWords(Option<Half>),
+    /// Every second row of each matrix of a stack.
+    AlternateRows(Half),
     /// Of the joined up-projection of latent keys and values (`kv_b_proj`) that of the keys, with
     /// the rows and columns of each head swapped.
     LatentKeys,
@@ -232,10 +240,10 @@ pub(super) enum TypeClass {
 
 impl Tensor {
     /// A matrix (or, with a name in `_norm`, a norm) whose values stay as they are.
-    pub(super) const fn new(hf: &'static str, gguf: &'static str) -> Self {
+    pub(super) const fn new(hf: &'static str, output: &'static str) -> Self {
         Self {
             hf,
-            gguf,
+            output,
             stack: None,
             rewrite: Rewrite::Keep,
             class: TypeClass::Matrix,
@@ -429,11 +437,11 @@ mod tests {
             }
             let mut names = HashSet::new();
             for tensor in family.tensors.iter().copied().flatten() {
-                let Tensor { hf, gguf, .. } = tensor;
-                assert!(names.insert((hf, gguf)), "{hf} twice");
+                let Tensor { hf, output, .. } = tensor;
+                assert!(names.insert((hf, output)), "{hf} twice");
                 let numbers = |name: &str| name.matches("{}").count();
                 let stacked = usize::from(tensor.stack.is_some());
-                assert_eq!(numbers(hf), numbers(gguf) + stacked, "{hf}");
+                assert_eq!(numbers(hf), numbers(output) + stacked, "{hf}");
             }
         }
     }

@@ -15,7 +15,9 @@ mod hparams;
 mod keys;
 mod long_rope;
 mod lora;
+mod mlx;
 mod modalities;
+mod names;
 mod outtype;
 mod params;
 mod rewrite;
@@ -25,6 +27,7 @@ mod tensors;
 
 pub use convert::{ConvertOptions, convert_plan, tensor_names};
 pub use lora::{Lora, attach as attach_loras, convert_adapter_plan};
+pub use mlx::{MlxSource, draft as mlx_draft};
 pub use outtype::OutType;
 
 /// The model classes (as `architectures` in config.json names them) that can be converted.

@@ -44,6 +44,24 @@ impl OutType {
         let named = NAMES.iter().find(|(_, outtype)| *outtype == self);
         named.map_or("", |(name, _)| name)
     }
+
+    /// The float type that is meant; none for [`Auto`](Self::Auto) and [`Lossless`](Self::Lossless),
+    /// which leave it to the model.
+    ///
+    /// # Errors
+    /// `misuse` for types that are no plain floats.
+    pub fn plain(self) -> Result<Option<DType>> {
+        match self {
+            Self::Auto | Self::Lossless => Ok(None),
+            Self::F32 => Ok(Some(DType::F32)),
+            Self::F16 => Ok(Some(DType::F16)),
+            Self::BF16 => Ok(Some(DType::BF16)),
+            Self::Q8_0 | Self::Tq1_0 | Self::Tq2_0 => Err(Error::misuse(format!(
+                "{} is a type of GGUF files; choose f32, f16, bf16 or auto",
+                self.name()
+            ))),
+        }
+    }
 }
 
 /// Parses a name in either case; `misuse` with the known names otherwise.

@@ -35,6 +35,8 @@ pub(super) fn rewrite(
             Ok(transpose_each(picked, &source.shape))
         }
         Rewrite::Microscaled(half) => microscaled(source, half),
+        Rewrite::MicroscaledWords(half) => microscaled_words(source, half),
+        Rewrite::AlternateRows(half) => alternate(input, &source.shape, 1, half),
         Rewrite::LatentKeys => {
             let [heads, keys, values] = latent_heads(hparams)?;
             let joined = latent(input, &source.shape, heads, keys + values)?;
@@ -224,6 +226,28 @@ fn microscaled(scales: &TensorInfo, half: Option<Half>) -> Result<Expr> {
         codes: Box::new(part(codes)?),
         scales: Box::new(part(Expr::input(&scales.name))?),
     })
+}
+
+/// The codes beside these scales, as rows of 32-bit words: `[experts, rows, words]`.
+fn microscaled_words(scales: &TensorInfo, half: Option<Half>) -> Result<Expr> {
+    /// Words of the 32 codes that share a scale.
+    const WORDS: usize = 4;
+    let [experts, rows, blocks] = scales.shape[..] else {
+        return Err(Error::malformed(format!(
+            "its shape {:?} is not that of a matrix for each expert",
+            scales.shape
+        )));
+    };
+    let stem = scales.name.strip_suffix("_scales").unwrap_or(&scales.name);
+    let bytes = blocks
+        .checked_mul(WORDS * 4)
+        .ok_or_else(|| Error::malformed(format!("its shape {:?} is impossible", scales.shape)))?;
+    let codes = Expr::input(format!("{stem}_blocks")).reshape([experts, rows, bytes]);
+    let words = Expr::Words(Box::new(codes));
+    match half {
+        None => Ok(words),
+        Some(half) => alternate(words, &scales.shape, 1, half),
+    }
 }
 
 /// Heads, and a head's rows for keys and for values.

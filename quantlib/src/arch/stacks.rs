@@ -1,6 +1,6 @@
 //! Stacks: many source tensors of a block that become one output tensor.
 
-use super::family::{Family, Stack, Tensor};
+use super::family::{Stack, Tensor};
 use super::hparams::Hparams;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ impl Place {
     /// The name of an output tensor.
     pub(super) fn output_name(&self, tensor: &Tensor) -> String {
         let block = self.block.map(|block| block.to_string());
-        let stem = tensor.gguf.replace("{}", &block.unwrap_or_default());
+        let stem = tensor.output.replace("{}", &block.unwrap_or_default());
         format!("{stem}{}", self.suffix)
     }
 }
@@ -70,7 +70,7 @@ fn number(part: &str) -> Option<u32> {
 
 /// Source tensors that wait for the others of their stack.
 pub(super) struct Stacks<'f> {
-    family: &'f Family,
+    tensors: &'static [&'static [Tensor]],
     hparams: &'f Hparams,
     waiting: BTreeMap<u32, HashMap<&'static Stack, Waiting>>,
 }
@@ -82,9 +82,9 @@ type Waiting = HashMap<&'static str, BTreeMap<u32, Expr>>;
 type Stacked = (&'static Tensor, Expr);
 
 impl<'f> Stacks<'f> {
-    pub(super) fn new(family: &'f Family, hparams: &'f Hparams) -> Self {
+    pub(super) fn new(tensors: &'static [&'static [Tensor]], hparams: &'f Hparams) -> Self {
         Self {
-            family,
+            tensors,
             hparams,
             waiting: BTreeMap::new(),
         }
@@ -113,11 +113,11 @@ impl<'f> Stacks<'f> {
             .or_default()
             .entry(stack)
             .or_default();
-        waiting.entry(tensor.gguf).or_default().insert(part, expr);
-        let family = self.family.tensors.iter().copied().flatten();
-        let tensors: Vec<_> = family.filter(|t| t.stack == Some(stack)).collect();
+        waiting.entry(tensor.output).or_default().insert(part, expr);
+        let all = self.tensors.iter().copied().flatten();
+        let tensors: Vec<_> = all.filter(|t| t.stack == Some(stack)).collect();
         let whole = |tensor: &&Tensor| {
-            let parts = waiting.get(tensor.gguf).map_or(0, BTreeMap::len);
+            let parts = waiting.get(tensor.output).map_or(0, BTreeMap::len);
             parts == count as usize
         };
         if !tensors.iter().all(whole) {
@@ -125,7 +125,7 @@ impl<'f> Stacks<'f> {
         }
         let mut parts = std::mem::take(waiting);
         let stacked = tensors.into_iter().map(|tensor| {
-            let parts = parts.remove(tensor.gguf).unwrap_or_default();
+            let parts = parts.remove(tensor.output).unwrap_or_default();
             Ok((tensor, join(parts.into_values(), lookup)?))
         });
         stacked.collect()
@@ -183,13 +183,10 @@ mod tests {
         of: "experts",
         count: &["num_experts"],
     };
-    const FAMILY: Family = Family {
-        tensors: &[&[
-            Tensor::new("layers.{}.experts.{}.down", "blk.{}.down").stack(&EXPERTS),
-            Tensor::new("layers.{}.experts.{}.up", "blk.{}.up").stack(&EXPERTS),
-        ]],
-        ..Family::BLANK
-    };
+    const TENSORS: &[&[Tensor]] = &[&[
+        Tensor::new("layers.{}.experts.{}.down", "blk.{}.down").stack(&EXPERTS),
+        Tensor::new("layers.{}.experts.{}.up", "blk.{}.up").stack(&EXPERTS),
+    ]];
 
     /// What becomes of tensors with these names and types of a model with two experts.
     fn stack(sources: &[(&str, DType)]) -> Result<Vec<(String, Expr)>> {
@@ -202,11 +199,11 @@ mod tests {
         });
         let infos: Vec<_> = infos.collect();
         let lookup = |name: &str| infos.iter().find(|info| info.name == name);
-        let mut stacks = Stacks::new(&FAMILY, &hparams);
+        let mut stacks = Stacks::new(TENSORS, &hparams);
         let mut made = Vec::new();
         for info in &infos {
             let place = Place::new(&info.name, 2).unwrap();
-            let tensor = FAMILY.tensors[0].iter().find(|t| t.hf == place.hf).unwrap();
+            let tensor = TENSORS[0].iter().find(|t| t.hf == place.hf).unwrap();
             let expr = Expr::input(&info.name);
             for (tensor, expr) in stacks.add(&EXPERTS, tensor, &place, expr, &lookup)? {
                 assert_eq!(expr.infer(&lookup)?.shape, [2, 3, 4]);

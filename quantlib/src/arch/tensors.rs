@@ -1,15 +1,14 @@
 //! Tensors: which there are, what they are called, how they are stored.
 
-use super::family::{Computed, Family, Spare, Spelling, Tensor, TypeClass};
+use super::family::{Computed, Family, Tensor, TypeClass};
 use super::fp8::Fp8;
 use super::hparams::Hparams;
 use super::long_rope::LongRope;
-use super::modalities;
+use super::names::Names;
 use super::outtype::FileType;
-use super::params::BLOCKS;
 use super::rewrite::rewrite;
 use super::rope_factors;
-use super::stacks::{Place, Stacks, first_number, split_suffix};
+use super::stacks::{Place, Stacks};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::model::{Expr, Model, OutputTensor, TensorInfo};
@@ -32,25 +31,13 @@ pub(super) fn sources(model: &Model) -> Vec<&TensorInfo> {
     order.into_iter().map(|(_, _, tensor)| tensor).collect()
 }
 
-/// Ends of names that no conversion keeps.
-const SKIPPED_ENDS: &[&str] = &[
-    ".attention.masked_bias",
-    ".attention.bias",
-    ".rotary_emb.inv_freq",
-];
-
 /// An output tensor and its description.
 type Made = (&'static Tensor, OutputTensor);
 
 /// Turns a model's tensors into those of the GGUF file.
 pub(super) struct Mapper<'m> {
     family: &'m Family,
-    /// What the class's tensor names lack in front.
-    prefix: &'static str,
-    /// Whether the classes of a classifier have labels of their own.
-    labelled: bool,
-    by_name: HashMap<&'static str, Vec<&'static Tensor>>,
-    blocks: u32,
+    names: Names<'m>,
     hparams: &'m Hparams,
     file_type: FileType,
     sources: &'m [&'m TensorInfo],
@@ -69,18 +56,10 @@ impl<'m> Mapper<'m> {
         sources: &'m [&'m TensorInfo],
         fp8: Option<Fp8>,
     ) -> Result<Self> {
-        let bare = family.bare.iter().find(|(bare, _)| *bare == class);
-        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
-        for tensor in family.tensors.iter().copied().flatten() {
-            by_name.entry(tensor.hf).or_default().push(tensor);
-        }
         let named = sources.iter().map(|source| (source.name.as_str(), *source));
         Ok(Self {
             family,
-            prefix: bare.map_or("", |(_, prefix)| prefix),
-            labelled: hparams.labels()?.is_some(),
-            by_name,
-            blocks: hparams.need_uint(BLOCKS)?,
+            names: Names::new(family, class, hparams)?,
             hparams,
             file_type,
             sources,
@@ -96,7 +75,7 @@ impl<'m> Mapper<'m> {
         for computed in self.family.computed {
             outputs.extend(self.computed(*computed)?);
         }
-        let mut stacks = Stacks::new(self.family, self.hparams);
+        let mut stacks = Stacks::new(self.family.tensors, self.hparams);
         let mut others = Vec::new();
         for source in self.sources {
             let made = self.one(source, &mut stacks);
@@ -150,22 +129,17 @@ impl<'m> Mapper<'m> {
     /// What one source tensor becomes: none if it is left out or waits for others, several if it
     /// is split or the last of a stack.
     fn one(&mut self, source: &'m TensorInfo, stacks: &mut Stacks) -> Result<Vec<Made>> {
-        let respelled = self.respell(&source.name);
-        if self.skips(&source.name, &respelled) {
+        let respelled = self.names.respell(&source.name);
+        if self.names.skips(&source.name, &respelled, self.fp8) {
             return Ok(Vec::new());
         }
-        let place = self.place(&respelled).ok_or_else(|| {
-            Error::unsupported(format!(
-                "has no place in the architecture '{}' with {} blocks",
-                self.family.classes[0], self.blocks
-            ))
-        })?;
+        let place = self.names.need_place(&respelled)?;
         let mut outputs = Vec::new();
-        for tensor in &self.by_name[place.hf.as_str()].clone() {
+        for tensor in self.names.described(&place).to_vec() {
             let input = self.input(source);
             let expr = rewrite(tensor.rewrite, source, input, self.hparams)?;
             let Some(stack) = tensor.stack else {
-                outputs.push((*tensor, self.output(tensor, &place, expr)?));
+                outputs.push((tensor, self.output(tensor, &place, expr)?));
                 continue;
             };
             let lookup = |name: &str| self.by_source.get(name).copied();
@@ -186,12 +160,13 @@ impl<'m> Mapper<'m> {
 
     /// The names of the output tensors that a source tensor's values go to.
     pub(super) fn names(&self, source: &str) -> Vec<String> {
-        let respelled = self.respell(source);
-        let place = self.place(&respelled);
-        let Some(place) = place.filter(|_| !self.skips(source, &respelled)) else {
+        let respelled = self.names.respell(source);
+        let place = self.names.place(&respelled);
+        let skipped = self.names.skips(source, &respelled, self.fp8);
+        let Some(place) = place.filter(|_| !skipped) else {
             return Vec::new();
         };
-        let tensors = self.by_name.get(place.hf.as_str()).into_iter().flatten();
+        let tensors = self.names.described(&place).iter();
         tensors.map(|tensor| place.output_name(tensor)).collect()
     }
 
@@ -215,60 +190,6 @@ impl<'m> Mapper<'m> {
             source,
             importance: None,
         })
-    }
-
-    /// Whether a tensor is left out.
-    fn skips(&self, name: &str, respelled: &str) -> bool {
-        let mut ends = SKIPPED_ENDS.iter().chain(self.family.skip_ends);
-        let mut starts = self.family.skip.iter();
-        let mut spare = self.family.spare.iter();
-        modalities::is_other(name)
-            || ends.any(|end| name.ends_with(end))
-            || self.fp8.is_some_and(|fp8| fp8.skips(name))
-            || starts.any(|start| respelled.starts_with(start))
-            || spare.any(|spare| self.spares(*spare, respelled))
-    }
-
-    fn spares(&self, spare: Spare, name: &str) -> bool {
-        match spare {
-            Spare::TiedHead => {
-                name == "lm_head.weight" && self.hparams.is_true("tie_word_embeddings")
-            }
-            Spare::BlocksBehind => first_number(name).is_some_and(|block| block >= self.blocks),
-        }
-    }
-
-    /// A source name in the spelling of the description.
-    fn respell(&self, name: &str) -> String {
-        let mut name = name.to_owned();
-        for spelling in self.family.spellings {
-            let respelled = match spelling {
-                Spelling::Part(part) => Some(name.replace(part, "")),
-                Spelling::Prefix(start) => name.strip_prefix(start).map(str::to_owned),
-                Spelling::Suffix(old, new) => {
-                    name.strip_suffix(old).map(|stem| format!("{stem}{new}"))
-                }
-                Spelling::Labelled(stem, new) => match split_suffix(&name) {
-                    Some((start, suffix)) if self.labelled && start == *stem => {
-                        Some(format!("{new}{suffix}"))
-                    }
-                    _ => None,
-                },
-            };
-            name = respelled.unwrap_or(name);
-        }
-        format!("{}{name}", self.prefix)
-    }
-
-    /// Where the descriptions have a tensor.
-    fn place(&self, name: &str) -> Option<Place> {
-        let known = |place: &Place| self.by_name.contains_key(place.hf.as_str());
-        let mut places = (0..=2).filter_map(|numbers| Place::new(name, numbers));
-        let place = places.find(known)?;
-        place
-            .block
-            .is_none_or(|block| block < self.blocks)
-            .then_some(place)
     }
 
     /// How a tensor is stored, by the converter's rules.

@@ -11,6 +11,8 @@ mod layout;
 #[cfg(feature = "hf")]
 pub mod lora;
 #[forbid(unsafe_code)]
+pub mod mlx;
+#[forbid(unsafe_code)]
 pub mod onnx;
 mod open;
 #[forbid(unsafe_code)]

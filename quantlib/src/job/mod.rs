@@ -9,6 +9,8 @@ pub(crate) mod evaluate;
 mod extract;
 mod facade;
 mod files;
+#[cfg(feature = "hf")]
+mod mlx;
 mod onnx;
 mod planar;
 pub(crate) mod products;
@@ -24,6 +26,8 @@ pub use extract::{ExtractAs, extract_tensor};
 #[cfg(feature = "hf")]
 pub use facade::convert_model;
 pub use facade::{Quantization, quantize_model};
+#[cfg(feature = "hf")]
+pub use mlx::quantize_mlx;
 pub use onnx::{copy_onnx, quantize_onnx};
 pub use report::{FileReport, Report, TensorReport};
 pub use rewrite::{edit_model, merge_model, split_model};
@@ -33,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::format::{self, gguf};
 use crate::model::{ImportanceSource, Metadata, Model, Plan};
 use crate::parallel;
-use files::{Files, GgufFiles, OnnxFiles};
+use files::{Files, GgufFiles, MlxFiles, OnnxFiles};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,6 +114,10 @@ enum Container<'a> {
         document: &'a format::onnx::Document,
         options: format::onnx::SaveOptions,
     },
+    Mlx {
+        document: &'a format::mlx::Document,
+        force: bool,
+    },
 }
 
 impl<'a> Job<'a> {
@@ -169,6 +177,13 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// Makes the output an MLX folder, with the planes of each tensor as tensors of their own. It
+    /// replaces a folder that is not empty only if `force` says so.
+    pub fn mlx(mut self, document: &'a format::mlx::Document, force: bool) -> Self {
+        self.container = Container::Mlx { document, force };
+        self
+    }
+
     /// Further files that the output must not be; that of the importance weights is known.
     pub fn inputs(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
         self.inputs.extend(files);
@@ -180,7 +195,7 @@ impl<'a> Job<'a> {
     /// # Errors
     /// `misuse`, `unsupported` or `limit` if no file of this kind can hold the plan.
     pub fn dry_run(&self) -> Result<Report> {
-        Ok(self.report(&self.files(self.model.path())?))
+        self.report(&self.files(self.model.path())?)
     }
 
     /// Writes the file. It appears whole or not at all; one that exists is replaced at the end.
@@ -229,8 +244,11 @@ impl<'a> Job<'a> {
         set.sync()?;
         proceed()?;
         set.commit()?;
-        let mut report = self.report(&files);
+        let mut report = self.report(&files)?;
         report.written(&paths);
+        if let Container::Mlx { .. } = self.container {
+            report.output = Some(out.display().to_string());
+        }
         report.threads = Some(threads);
         report.seconds = Some(begin.elapsed().as_secs_f64());
         Ok(report)
@@ -257,10 +275,14 @@ impl<'a> Job<'a> {
             Container::Onnx { document, options } => {
                 OnnxFiles::new(self.plan, document, options, out).map(Files::Onnx)
             }
+            Container::Mlx { document, force } => {
+                MlxFiles::new(self.plan, document, *force, out).map(Files::Mlx)
+            }
         }
     }
 
-    fn report(&self, files: &Files<'_>) -> Report {
-        Report::new(self.model, self.plan, &self.tasks, files.reports())
+    fn report(&self, files: &Files<'_>) -> Result<Report> {
+        let files = files.reports()?;
+        Ok(Report::new(self.model, self.plan, &self.tasks, files))
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! [`plan`] chooses for each tensor what llama-quantize chooses, from the names, the shapes and the
 //! hyper-parameters alone. [`plan_after`] does so for a GGUF that a conversion would write, and
-//! [`onnx::plan`] plans what becomes of an ONNX model.
+//! [`onnx::plan`] plans what becomes of an ONNX model, and [`mlx::plan`] which layers of an MLX model are
+//! quantized.
 
 mod category;
 mod compose;
 mod document;
 mod hyper;
 mod mixture;
+pub mod mlx;
 mod name;
 pub mod onnx;
 mod options;

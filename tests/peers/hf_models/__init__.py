@@ -6,12 +6,12 @@ the same bytes come out everywhere: the conversions of these folders have golden
 """
 
 from . import (
-    bert, deepseek, falcon, gemma, gpt2, gpt_oss, granite, llama, moe, nomic, olmo, phi, qwen, roberta, smollm, stablelm,
+    bert, deepseek, falcon, gemma, gpt2, gpt_oss, granite, llama, mlx, moe, nomic, olmo, phi, qwen, roberta, smollm, stablelm,
     starcoder,
 )
 
 MODULES = [
-    bert, deepseek, falcon, gemma, gpt2, gpt_oss, granite, llama, moe, nomic, olmo, phi, qwen, roberta, smollm, stablelm,
+    bert, deepseek, falcon, gemma, gpt2, gpt_oss, granite, llama, mlx, moe, nomic, olmo, phi, qwen, roberta, smollm, stablelm,
     starcoder,
 ]
 GROUPS = {module.__name__.rpartition(".")[2]: module.MODELS for module in MODULES}

@@ -1,12 +1,13 @@
 //! DeepSeek: experts of which some are shared, and since version 2 latent keys and values.
 
 use super::llama::PAIRED;
-use super::{BACKBONE, FEED_FORWARD, routed_experts};
+use super::{BACKBONE, FEED_FORWARD, routed_experts, switched_experts};
 use crate::arch::family::{Family, Param, Rewrite, Spare, Spelling, Stack, Tensor};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, MAP, NONE, No, Null, Rope, Rule,
     TEXT, Unseen, Yes,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
 
@@ -16,6 +17,16 @@ const EXPERTS: Stack = Stack {
 };
 
 const ROUTED_EXPERTS: &[Tensor] = &routed_experts(&EXPERTS);
+
+/// The first and second version in MLX. Routers are matrices of their own kind there.
+const MLX: Mlx = Mlx {
+    tensors: &[SWITCHED_EXPERTS],
+    head: Head::Always,
+    matrices: &["mlp.gate"],
+    ..Mlx::LLAMA
+};
+
+const SWITCHED_EXPERTS: &[Tensor] = &switched_experts(&EXPERTS);
 
 const SHARED_EXPERTS: &[Tensor] = &[
     Tensor::new(
@@ -61,6 +72,10 @@ pub(super) const DEEPSEEK: Family = Family {
         ],
     ],
     vocab: VocabStyle::Qwen,
+    mlx: &[Mlx {
+        model_types: &["deepseek"],
+        ..MLX
+    }],
     ..Family::BLANK
 };
 
@@ -135,6 +150,32 @@ pub(super) const DEEPSEEK2: Family = Family {
             Param::Needed(&[Param::Uint("rope.dimension_count", &["qk_rope_head_dim"])]),
             Param::YarnLogMultiplier,
         ],
+    ],
+    mlx: &[
+        Mlx {
+            model_types: &["deepseek_v2"],
+            ..MLX
+        },
+        Mlx {
+            model_types: &["deepseek_v3", "kimi_k2"],
+            tensors: &[
+                SWITCHED_EXPERTS,
+                &[
+                    Tensor::new(
+                        "model.layers.{}.self_attn.kv_b_proj",
+                        "model.layers.{}.self_attn.embed_q",
+                    )
+                    .rewrite(Rewrite::LatentKeys),
+                    Tensor::new(
+                        "model.layers.{}.self_attn.kv_b_proj",
+                        "model.layers.{}.self_attn.unembed_out",
+                    )
+                    .rewrite(Rewrite::LatentValues),
+                ],
+            ],
+            exact: &["e_score_correction_bias"],
+            ..MLX
+        },
     ],
     ..Family::BLANK
 };

@@ -5,6 +5,7 @@ use crate::arch::hparams::classes::{
     ANY, BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Null, Rope,
     Rule, TEXT, Unseen,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::{BLOCKS, SHARED_KEYS};
 use crate::format::hf::VocabStyle;
 
@@ -78,6 +79,11 @@ pub(super) const GEMMA: Family = Family {
     ],
     params: &[KEYS],
     vocab: VocabStyle::Gemma,
+    mlx: &[Mlx {
+        model_types: &["gemma"],
+        head: Head::Never,
+        ..Mlx::LLAMA
+    }],
     ..Family::BLANK
 };
 
@@ -94,6 +100,11 @@ pub(super) const GEMMA2: Family = Family {
         ])],
     ],
     vocab: VocabStyle::Gemma2,
+    mlx: &[Mlx {
+        model_types: &["gemma2"],
+        head: Head::Never,
+        ..Mlx::LLAMA
+    }],
     ..GEMMA
 };
 
@@ -135,7 +146,23 @@ pub(super) const GEMMA3: Family = Family {
         ],
     ],
     vocab: VocabStyle::Gemma3,
+    mlx: &[
+        MLX3,
+        Mlx {
+            model_types: &["gemma3"],
+            prefix: "language_model.",
+            ..MLX3
+        },
+    ],
     ..GEMMA
+};
+
+/// Gemma 3 in MLX, without a part that sees.
+const MLX3: Mlx = Mlx {
+    model_types: &["gemma3_text"],
+    head: Head::IfThere,
+    rope_theta: Some(1e6),
+    ..Mlx::LLAMA
 };
 
 /// The fields that all three have, of which the sizes differ.

@@ -4,6 +4,7 @@ use crate::arch::family::{Demand, Family, Param, Rewrite, Spelling, Tensor, Type
 use crate::arch::hparams::classes::{
     ANY, BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, NONE, Null, TEXT, Unseen,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::BLOCKS;
 
 pub(super) const GPT2: Family = Family {
@@ -34,6 +35,18 @@ pub(super) const GPT2: Family = Family {
         Param::Float("attention.layer_norm_epsilon", &["layer_norm_epsilon"]),
         Param::FileType,
     ]],
+    mlx: &[Mlx {
+        model_types: &["gpt2"],
+        prefix: "model.",
+        tensors: &[&[
+            Tensor::new("h.{}.attn.c_attn", "h.{}.attn.c_attn").rewrite(Rewrite::Transpose),
+            Tensor::new("h.{}.attn.c_proj", "h.{}.attn.c_proj").rewrite(Rewrite::Transpose),
+            Tensor::new("h.{}.mlp.c_fc", "h.{}.mlp.c_fc").rewrite(Rewrite::Transpose),
+            Tensor::new("h.{}.mlp.c_proj", "h.{}.mlp.c_proj").rewrite(Rewrite::Transpose),
+        ]],
+        head: Head::Never,
+        ..Mlx::LLAMA
+    }],
     ..Family::BLANK
 };
 

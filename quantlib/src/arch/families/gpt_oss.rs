@@ -5,6 +5,7 @@ use crate::arch::family::{Family, Half, Param, Rewrite, Spelling, Tensor, TypeCl
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, LIST, MAP, NONE, Rope, Rule, Unseen,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::SHARED_KEYS;
 
 /// All but the experts.
@@ -63,6 +64,54 @@ const PLAIN: &[Tensor] = &[
     .rewrite(Rewrite::Alternate(Half::Second)),
 ];
 
+/// Experts in MLX: codes and scales of microscaled ones keep their bytes.
+const SWITCHED: &[Tensor] = &[
+    Tensor::new(
+        "model.layers.{}.mlp.experts.down_proj_scales",
+        "model.layers.{}.mlp.experts.down_proj",
+    )
+    .rewrite(Rewrite::MicroscaledWords(None)),
+    Tensor::new(
+        "model.layers.{}.mlp.experts.gate_up_proj_scales",
+        "model.layers.{}.mlp.experts.gate_proj",
+    )
+    .rewrite(Rewrite::MicroscaledWords(Some(Half::First))),
+    Tensor::new(
+        "model.layers.{}.mlp.experts.gate_up_proj_scales",
+        "model.layers.{}.mlp.experts.up_proj",
+    )
+    .rewrite(Rewrite::MicroscaledWords(Some(Half::Second))),
+    Tensor::new(
+        "model.layers.{}.mlp.experts.down_proj_scales",
+        "model.layers.{}.mlp.experts.down_proj.scales",
+    ),
+    Tensor::new(
+        "model.layers.{}.mlp.experts.gate_up_proj_scales",
+        "model.layers.{}.mlp.experts.gate_proj.scales",
+    )
+    .rewrite(Rewrite::AlternateRows(Half::First)),
+    Tensor::new(
+        "model.layers.{}.mlp.experts.gate_up_proj_scales",
+        "model.layers.{}.mlp.experts.up_proj.scales",
+    )
+    .rewrite(Rewrite::AlternateRows(Half::Second)),
+    Tensor::new(
+        "model.layers.{}.mlp.experts.down_proj",
+        "model.layers.{}.mlp.experts.down_proj",
+    )
+    .rewrite(Rewrite::TransposeEach),
+    Tensor::new(
+        "model.layers.{}.mlp.experts.gate_up_proj",
+        "model.layers.{}.mlp.experts.gate_proj",
+    )
+    .rewrite(Rewrite::Alternate(Half::First)),
+    Tensor::new(
+        "model.layers.{}.mlp.experts.gate_up_proj",
+        "model.layers.{}.mlp.experts.up_proj",
+    )
+    .rewrite(Rewrite::Alternate(Half::Second)),
+];
+
 pub(super) const GPT_OSS: Family = Family {
     classes: &["GptOssForCausalLM"],
     gguf: "gpt-oss",
@@ -83,6 +132,15 @@ pub(super) const GPT_OSS: Family = Family {
             Param::Uint("expert_feed_forward_length", &["intermediate_size"]),
         ])],
     ],
+    mlx: &[Mlx {
+        model_types: &["gpt_oss"],
+        tensors: &[SWITCHED],
+        head: Head::Always,
+        rope_theta: Some(150000.0),
+        eight: &["mlp.router"],
+        uncounted: &["self_attn.sinks"],
+        ..Mlx::LLAMA
+    }],
     ..Family::BLANK
 };
 

@@ -6,6 +6,7 @@ use crate::arch::family::{Computed, Demand, Family, Half, Param, Rewrite, Tensor
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, MAP, NONE, Null, Rope, Unseen,
 };
+use crate::arch::mlx::Mlx;
 use crate::arch::params::SHARED_KEYS;
 
 pub(super) const GRANITE: Family = Family {
@@ -15,6 +16,12 @@ pub(super) const GRANITE: Family = Family {
     computed: &[Computed::WithoutLlama3Scaling],
     ignored: &["head_dim"],
     params: &[SHARED_KEYS, KEYS],
+    mlx: &[Mlx {
+        model_types: &["granite"],
+        rope_theta: None,
+        eight: &["self_attn.o_proj", "mlp.down_proj", "lm_head"],
+        ..Mlx::LLAMA
+    }],
     ..LLAMA
 };
 
@@ -80,6 +87,33 @@ pub(super) const GRANITE_MOE: Family = Family {
             &["shared_intermediate_size"],
         )],
     ],
+    mlx: &[Mlx {
+        model_types: &["granitemoe"],
+        tensors: &[&[
+            Tensor::new(
+                "model.layers.{}.block_sparse_moe.input_linear",
+                "model.layers.{}.block_sparse_moe.switch_mlp.gate_proj",
+            )
+            .rewrite(Rewrite::HalfOfRows(Half::First)),
+            Tensor::new(
+                "model.layers.{}.block_sparse_moe.input_linear",
+                "model.layers.{}.block_sparse_moe.switch_mlp.up_proj",
+            )
+            .rewrite(Rewrite::HalfOfRows(Half::Second)),
+            Tensor::new(
+                "model.layers.{}.block_sparse_moe.output_linear",
+                "model.layers.{}.block_sparse_moe.switch_mlp.down_proj",
+            ),
+        ]],
+        rope_theta: None,
+        eight: &[
+            "block_sparse_moe.router.layer",
+            "self_attn.o_proj",
+            "mlp.down_proj",
+            "lm_head",
+        ],
+        ..Mlx::LLAMA
+    }],
     ..GRANITE
 };
 

@@ -5,6 +5,7 @@ use crate::arch::family::{Computed, Family, Heads, Param, Rewrite, Tensor, TypeC
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Null, Rope, Rule, Unseen,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
 
@@ -30,6 +31,7 @@ pub(super) const LLAMA: Family = Family {
         ],
     ],
     vocab: VocabStyle::Llama,
+    mlx: &[Mlx::LLAMA],
     ..Family::BLANK
 };
 
@@ -69,6 +71,29 @@ pub(super) const MIXTRAL: Family = Family {
             .stack(&EXPERTS),
         ],
     ],
+    mlx: &[Mlx {
+        model_types: &["mixtral"],
+        tensors: &[&[
+            Tensor::new(
+                "model.layers.{}.block_sparse_moe.experts.{}.w1",
+                "model.layers.{}.block_sparse_moe.switch_mlp.gate_proj",
+            )
+            .stack(&EXPERTS),
+            Tensor::new(
+                "model.layers.{}.block_sparse_moe.experts.{}.w2",
+                "model.layers.{}.block_sparse_moe.switch_mlp.down_proj",
+            )
+            .stack(&EXPERTS),
+            Tensor::new(
+                "model.layers.{}.block_sparse_moe.experts.{}.w3",
+                "model.layers.{}.block_sparse_moe.switch_mlp.up_proj",
+            )
+            .stack(&EXPERTS),
+        ]],
+        head: Head::Tied(Some(false)),
+        rope_theta: Some(1e6),
+        ..Mlx::LLAMA
+    }],
     ..LLAMA
 };
 

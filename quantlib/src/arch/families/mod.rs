@@ -143,3 +143,24 @@ const fn routed_experts(experts: &'static Stack) -> [Tensor; 4] {
         .stack(experts),
     ]
 }
+
+/// The same experts in MLX, whose routers keep their names.
+const fn switched_experts(experts: &'static Stack) -> [Tensor; 3] {
+    [
+        Tensor::new(
+            "model.layers.{}.mlp.experts.{}.down_proj",
+            "model.layers.{}.mlp.switch_mlp.down_proj",
+        )
+        .stack(experts),
+        Tensor::new(
+            "model.layers.{}.mlp.experts.{}.gate_proj",
+            "model.layers.{}.mlp.switch_mlp.gate_proj",
+        )
+        .stack(experts),
+        Tensor::new(
+            "model.layers.{}.mlp.experts.{}.up_proj",
+            "model.layers.{}.mlp.switch_mlp.up_proj",
+        )
+        .stack(experts),
+    ]
+}

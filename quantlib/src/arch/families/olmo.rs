@@ -6,6 +6,7 @@ use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Null, Rope, Rule,
     Unseen,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::SHARED_KEYS;
 
 pub(super) const OLMO2: Family = Family {
@@ -35,6 +36,18 @@ pub(super) const OLMO2: Family = Family {
         ],
     ],
     params: &[SHARED_KEYS, &[Param::Windows(4)]],
+    mlx: &[
+        Mlx {
+            model_types: &["olmo2"],
+            ..Mlx::LLAMA
+        },
+        Mlx {
+            model_types: &["olmo3"],
+            head: Head::Tied(Some(false)),
+            rope_theta: None,
+            ..Mlx::LLAMA
+        },
+    ],
     ..Family::BLANK
 };
 

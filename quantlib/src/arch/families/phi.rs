@@ -4,6 +4,7 @@ use crate::arch::family::{Computed, Family, Param, Tensor, Turned, TypeClass};
 use crate::arch::hparams::classes::{
     COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Null, Rope, Unseen,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::BLOCKS;
 use crate::format::hf::VocabStyle;
 
@@ -50,6 +51,11 @@ pub(super) const PHI3: Family = Family {
         Param::UintOr("attention.sliding_window", 0, &["sliding_window"]),
     ]],
     vocab: VocabStyle::Phi,
+    mlx: &[Mlx {
+        model_types: &["phi3"],
+        head: Head::Tied(Some(false)),
+        ..Mlx::LLAMA
+    }],
     ..Family::BLANK
 };
 

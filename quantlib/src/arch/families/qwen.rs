@@ -1,10 +1,11 @@
 //! Qwen 2 and 3: Llama's layout with the heads left as they are.
 
-use super::{BACKBONE, EXPERTS, FEED_FORWARD, QUERY_KEY, routed_experts};
+use super::{BACKBONE, EXPERTS, FEED_FORWARD, QUERY_KEY, routed_experts, switched_experts};
 use crate::arch::family::{Family, Half, Param, Rewrite, Spelling, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Field, Float, INT, Int, LIST, MAP, NONE, Rope, Unseen,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::SHARED_KEYS;
 use crate::format::hf::VocabStyle;
 
@@ -20,6 +21,11 @@ pub(super) const QWEN2: Family = Family {
     tensors: &[BACKBONE, FEED_FORWARD, QUERY_KEY],
     params: &[SHARED_KEYS, &[Param::Pooling]],
     vocab: VocabStyle::Qwen,
+    mlx: &[Mlx {
+        model_types: &["qwen2"],
+        rope_theta: Some(1e6),
+        ..Mlx::LLAMA
+    }],
     ..Family::BLANK
 };
 
@@ -29,11 +35,39 @@ pub(super) const QWEN3: Family = Family {
     gguf: "qwen3",
     rerankers: &["qwen3-reranker", "qwen3-vl-reranker"],
     tensors: &[BACKBONE, FEED_FORWARD, QUERY_KEY, HEAD_NORMS],
+    mlx: &[Mlx {
+        model_types: &["qwen3"],
+        head: Head::Tied(None),
+        rope_theta: None,
+        knows_rope_parameters: true,
+        ..Mlx::LLAMA
+    }],
     ..QWEN2
 };
 
 /// Experts in files of one tensor for each.
 const SINGLE_EXPERTS: &[Tensor] = &routed_experts(&EXPERTS);
+
+/// The experts in MLX, however the file has them.
+const SWITCHED_EXPERTS: &[&[Tensor]] = &[
+    &switched_experts(&EXPERTS),
+    &[
+        Tensor::new(
+            "model.layers.{}.mlp.experts.down_proj",
+            "model.layers.{}.mlp.switch_mlp.down_proj",
+        ),
+        Tensor::new(
+            "model.layers.{}.mlp.experts.gate_up_proj",
+            "model.layers.{}.mlp.switch_mlp.gate_proj",
+        )
+        .rewrite(Rewrite::HalfOfRows(Half::First)),
+        Tensor::new(
+            "model.layers.{}.mlp.experts.gate_up_proj",
+            "model.layers.{}.mlp.switch_mlp.up_proj",
+        )
+        .rewrite(Rewrite::HalfOfRows(Half::Second)),
+    ],
+];
 
 /// Experts in files of all together, with the two projections up joined.
 const JOINED_EXPERTS: &[Tensor] = &[
@@ -97,6 +131,13 @@ pub(super) const QWEN2_MOE: Family = Family {
         ],
     ],
     vocab: VocabStyle::Gpt2,
+    mlx: &[Mlx {
+        model_types: &["qwen2_moe"],
+        tensors: SWITCHED_EXPERTS,
+        head: Head::Always,
+        rope_theta: Some(1e6),
+        ..Mlx::LLAMA
+    }],
     ..QWEN2
 };
 
@@ -110,6 +151,14 @@ pub(super) const QWEN3_MOE: Family = Family {
         SINGLE_EXPERTS,
         JOINED_EXPERTS,
     ],
+    mlx: &[Mlx {
+        model_types: &["qwen3_moe"],
+        tensors: SWITCHED_EXPERTS,
+        head: Head::Tied(None),
+        rope_theta: None,
+        eight: &["mlp.gate"],
+        ..Mlx::LLAMA
+    }],
     ..QWEN2_MOE
 };
 

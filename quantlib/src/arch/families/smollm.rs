@@ -5,11 +5,16 @@ use crate::arch::family::Family;
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, LIST, MAP, NONE, Rope, Unseen,
 };
+use crate::arch::mlx::Mlx;
 
 pub(super) const SMOLLM3: Family = Family {
     classes: &["SmolLM3ForCausalLM"],
     bare: &[],
     gguf: "smollm3",
+    mlx: &[Mlx {
+        model_types: &["smollm3"],
+        ..Mlx::LLAMA
+    }],
     ..LLAMA
 };
 

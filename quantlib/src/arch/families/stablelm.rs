@@ -5,6 +5,7 @@ use crate::arch::family::{Family, Param, Stack, Tensor, Turned};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, No, Rope, Unseen,
 };
+use crate::arch::mlx::{Head, Mlx};
 use crate::arch::params::BLOCKS;
 use crate::format::hf::VocabStyle;
 
@@ -36,6 +37,12 @@ pub(super) const STABLELM: Family = Family {
         Param::FileType,
     ]],
     vocab: VocabStyle::StableLm,
+    mlx: &[Mlx {
+        model_types: &["stablelm"],
+        head: Head::Always,
+        rope_theta: None,
+        ..Mlx::LLAMA
+    }],
     ..Family::BLANK
 };
 

@@ -5,6 +5,7 @@ use crate::arch::family::{Family, Tensor, TypeClass};
 use crate::arch::hparams::classes::{
     BOOL, COMMON, ConfigClass, FLOAT, Float, INT, Int, MAP, NONE, Rope, Unseen,
 };
+use crate::arch::mlx::Mlx;
 use crate::format::hf::VocabStyle;
 
 pub(super) const STARCODER2: Family = Family {
@@ -28,6 +29,11 @@ pub(super) const STARCODER2: Family = Family {
         ],
     ],
     vocab: VocabStyle::Gpt2,
+    mlx: &[Mlx {
+        model_types: &["starcoder2"],
+        rope_theta: Some(1e5),
+        ..Mlx::LLAMA
+    }],
     ..Family::BLANK
 };
 

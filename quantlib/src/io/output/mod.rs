@@ -73,10 +73,6 @@ impl OutputSet {
     /// # Errors
     /// `misuse` if the folder exists and is not empty (unless `force`, which replaces it as a
     /// whole), or if it is or holds one of the `inputs`; `io` as for [`files`](Self::files).
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the first formats are single files")
-    )]
     pub(crate) fn folder(
         path: &Path,
         names: &[&str],

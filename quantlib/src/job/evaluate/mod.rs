@@ -64,6 +64,7 @@ enum Op<'m> {
         codes: Box<Source<'m>>,
         scales: Box<Source<'m>>,
     },
+    Words(Box<Source<'m>>),
     Rescale {
         of: Box<Source<'m>>,
         scales: Box<Source<'m>>,
@@ -141,6 +142,7 @@ impl<'m> Source<'m> {
                 scales: inner(scales)?,
                 tile: *tile,
             },
+            Expr::Words(of) => Op::Words(inner(of)?),
             Expr::Mxfp4 { codes, scales } => Op::Mxfp4 {
                 codes: inner(codes)?,
                 scales: inner(scales)?,
@@ -176,6 +178,7 @@ impl<'m> Source<'m> {
             | Op::SwapRows { of, .. }
             | Op::Transpose { of, .. }
             | Op::Add { of, .. }
+            | Op::Words(of)
             | Op::Rescale { of, .. } => of.stored_dtype(),
             Op::AddProducts(products) => products.of().stored_dtype(),
         }
@@ -185,7 +188,7 @@ impl<'m> Source<'m> {
     pub(super) fn is_calculated(&self) -> bool {
         match &self.op {
             Op::Input { .. } | Op::Values(_) => false,
-            Op::From { of, .. } | Op::SwapRows { of, .. } => of.is_calculated(),
+            Op::From { of, .. } | Op::SwapRows { of, .. } | Op::Words(of) => of.is_calculated(),
             Op::Concat(parts) => parts.iter().any(Self::is_calculated),
             _ => true,
         }
@@ -196,7 +199,7 @@ impl<'m> Source<'m> {
         let own = CHUNK * size_of::<f32>();
         match &self.op {
             Op::Input { .. } | Op::Values(_) => 0,
-            Op::From { of, .. } | Op::SwapRows { of, .. } => of.scratch_bytes(),
+            Op::From { of, .. } | Op::SwapRows { of, .. } | Op::Words(of) => of.scratch_bytes(),
             // A chunk as it is read, of at most 8 bytes an element, or also one of f32.
             Op::Slice { of, .. } | Op::Transpose { of, .. } | Op::Cast(of) | Op::Add { of, .. } => {
                 2 * own + of.scratch_bytes()
@@ -222,6 +225,7 @@ impl<'m> Source<'m> {
                 model.read_at(*index, offset as u64, out)
             }
             Op::From { of, first } => of.read(first + start, out, memo),
+            Op::Words(of) => of.read(start * size_of::<u32>(), out, memo),
             Op::Slice { of, picks } => picks.read(of, start, out, memo),
             Op::Concat(parts) => read_parts(parts, start, out, memo),
             Op::SwapRows { of, view } => self.read_swapped(of, *view, start, out, memo),

@@ -87,6 +87,7 @@ impl Expr {
                 })
             }
             Self::AddProducts { of, products } => infer_products(of, products, lookup),
+            Self::Words(of) => infer_words(of.infer(lookup)?),
             Self::Mxfp4 { codes, scales } => {
                 infer_mxfp4(codes.infer(lookup)?, scales.infer(lookup)?)
             }
@@ -195,6 +196,19 @@ fn infer_mxfp4(codes: Typed, mut scales: Typed) -> Result<Typed> {
     Ok(Typed {
         dtype: DType::Mxfp4,
         ..scales
+    })
+}
+
+fn infer_words(mut of: Typed) -> Result<Typed> {
+    let is_bytes = of.dtype == DType::U8;
+    let cols = of.shape.last_mut().filter(|cols| cols.is_multiple_of(4));
+    let Some(cols) = cols.filter(|_| is_bytes) else {
+        return Err(misfit("rows of u8 that are no whole 32-bit words".into()));
+    };
+    *cols /= 4;
+    Ok(Typed {
+        dtype: DType::U32,
+        ..of
     })
 }
 

@@ -82,6 +82,9 @@ pub enum Expr {
         /// Biased exponents: `[..., blocks]` of `u8`.
         scales: Box<Expr>,
     },
+    /// Bytes seen as 32-bit words, little-endian: `[..., columns]` of `u8` become a quarter as many
+    /// columns of `u32`.
+    Words(Box<Expr>),
     /// Values, 8-bit floats among them, times scales that tiles of each matrix share, in f32.
     Rescale {
         /// The values: `[..., rows, columns]`.
@@ -182,6 +185,7 @@ impl Expr {
             | Self::Slice { of, .. }
             | Self::SwapRows { of, .. }
             | Self::Transpose { of, .. }
+            | Self::Words(of)
             | Self::Add { of, .. } => of.visit_inputs(visit),
             Self::AddProducts { of, products } => {
                 of.visit_inputs(visit);
@@ -255,6 +259,7 @@ impl Expr {
                 scales: inner(scales),
                 tile: *tile,
             },
+            Self::Words(of) => Self::Words(inner(of)),
             Self::Mxfp4 { codes, scales } => Self::Mxfp4 {
                 codes: inner(codes),
                 scales: inner(scales),

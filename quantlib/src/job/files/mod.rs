@@ -1,5 +1,9 @@
 //! The files of a job: what is in them besides tensors, and every tensor's place.
 
+mod mlx;
+
+pub(super) use mlx::MlxFiles;
+
 use crate::error::{Error, Result};
 use crate::format::Layout;
 use crate::format::gguf::{self, split};
@@ -21,6 +25,7 @@ pub(super) struct GgufFiles {
 pub(super) enum Files<'a> {
     Gguf(GgufFiles),
     Onnx(OnnxFiles<'a>),
+    Mlx(MlxFiles<'a>),
 }
 
 impl Files<'_> {
@@ -29,6 +34,7 @@ impl Files<'_> {
         match self {
             Self::Gguf(files) => files.paths(out),
             Self::Onnx(files) => files.paths(out),
+            Self::Mlx(files) => files.paths(out),
         }
     }
 
@@ -42,6 +48,7 @@ impl Files<'_> {
         match self {
             Self::Gguf(files) => files.create(paths, inputs),
             Self::Onnx(files) => files.create(paths, inputs, proceed),
+            Self::Mlx(files) => files.create(inputs, proceed),
         }
     }
 
@@ -50,13 +57,15 @@ impl Files<'_> {
         match self {
             Self::Gguf(files) => files.places(),
             Self::Onnx(files) => files.places(),
+            Self::Mlx(files) => files.places(),
         }
     }
 
-    pub(super) fn reports(&self) -> Vec<FileReport> {
+    pub(super) fn reports(&self) -> Result<Vec<FileReport>> {
         match self {
-            Self::Gguf(files) => files.reports(),
-            Self::Onnx(files) => files.reports(),
+            Self::Gguf(files) => Ok(files.reports()),
+            Self::Onnx(files) => Ok(files.reports()),
+            Self::Mlx(files) => files.reports(),
         }
     }
 }
