@@ -36,6 +36,7 @@ from ._quantlib import (
     quantize,
     quantize_affine,
     save,
+    transcode,
 )
 from ._report import Report
 from ._rewrite import edit_metadata, merge, split
@@ -76,5 +77,6 @@ __all__ = [
     "quantize_model",
     "save",
     "split",
+    "transcode",
     "types",
 ]

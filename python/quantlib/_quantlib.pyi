@@ -32,6 +32,7 @@ __all__ = [
     "save",
     "split_model",
     "tensor_names",
+    "transcode",
     "type_table",
 ]
 
@@ -85,14 +86,51 @@ def quantize_affine(
     axis: int | None = -1,
     symmetric: bool = False,
     scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
-    layout: Literal["mlx", "mxfp4", "mxfp8", "nvfp4", "matmulnbits", "qdq", "openvino"] = "mlx",
+    layout: Literal["mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino"] = "mlx",
     *,
     clip: float | Literal["entropy", "mse"] | None = None,
     threads: int | None = None,
     non_finite: Literal["error", "zero"] = "error",
 ) -> AffineTensor: ...
+def transcode(
+    q: QuantizedTensor | AffineTensor,
+    to: Literal[
+        "q4_0",
+        "q4_1",
+        "q5_0",
+        "q5_1",
+        "q8_0",
+        "mxfp4",
+        "nvfp4",
+        "mlx",
+        "gpt-oss",
+        "matmulnbits",
+        "qdq",
+        "openvino",
+    ]
+    | str,
+    *,
+    bits: int | None = None,
+    group_size: int | None = None,
+    axis: int | None = None,
+    symmetric: bool | None = None,
+    scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
+    threads: int | None = None,
+) -> QuantizedTensor | AffineTensor: ...
 @final
 class AffineTensor:
+    @staticmethod
+    def from_planes(
+        shape: Sequence[int],
+        codes: ArrayLike,
+        scales: ArrayLike,
+        zeros: ArrayLike | None = None,
+        *,
+        bits: int = 4,
+        group_size: int | None = 32,
+        axis: int | None = -1,
+        layout: Literal["mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino"] = "mlx",
+    ) -> AffineTensor: ...
     @property
     def codes(self) -> NDArray[Any]: ...
     @property

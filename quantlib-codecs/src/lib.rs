@@ -17,6 +17,7 @@ mod simd;
 // Floor 1
 pub mod affine;
 mod block;
+mod parts;
 
 // Floor 2
 mod codec;
@@ -58,6 +59,13 @@ pub mod internal {
     /// The choice of instruction set.
     pub mod simd {
         pub use crate::simd::Isa;
+    }
+    /// Encodings taken apart.
+    pub mod parts {
+        pub use crate::parts::{
+            Form, Origin, Parts, affine_form, block_form, first_inexact, is_writable,
+            put_affine_together, put_block_together, take_affine_apart, take_block_apart,
+        };
     }
     /// Thread pools.
     pub mod parallel {

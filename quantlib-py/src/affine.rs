@@ -5,12 +5,13 @@ use crate::codec::{self, FloatType};
 use crate::dtype;
 use crate::errors::{misuse, to_python};
 use crate::work;
-use numpy::{PyArrayDyn, PyArrayMethods};
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use quantlib::affine::{AffinePlane, AffinePlanes, AffineWish, Clip, Group};
 use quantlib::planar::AffinePlanesMut;
+use quantlib::transcode::EncodedView;
 use quantlib::{AffineLayout, AffineSpec, DType};
 
 /// Up to this many elements are encoded or decoded on the calling thread, in well under a second.
@@ -34,9 +35,10 @@ const SMALL: usize = 1 << 18;
 /// scale_dtype : {"float32", "float16", "bfloat16"}, optional
 ///     The type of scales and biases; by default what the tool would write: that of `x`, or float16
 ///     for "openvino".
-/// layout : {"mlx", "mxfp4", "mxfp8", "nvfp4", "matmulnbits", "qdq", "openvino"}
+/// layout : {"mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino"}
 ///     ``"mlx"`` is ``mx.quantize``; ``"mxfp4"``, ``"mxfp8"`` and ``"nvfp4"`` are its modes, which
-///     have their own bits, groups and scales. ``"matmulnbits"`` and ``"qdq"`` are what onnxruntime's
+///     have their own bits, groups and scales; ``"gpt-oss"`` is the first of these, packed as blocks.
+///     ``"matmulnbits"`` and ``"qdq"`` are what onnxruntime's
 ///     tools write for MatMulNBits (`x` is (N, K) there, the transpose of MatMul's operand) and
 ///     DequantizeLinear. ``"openvino"`` is ``nncf.compress_weights``.
 /// clip : float or {"entropy", "mse"}, optional
@@ -86,11 +88,7 @@ pub fn quantize_affine<'py>(
     let x = FloatArray::of(x)?;
     let wish = AffineWish {
         bits,
-        group: match (group_size, axis) {
-            (_, None) => Group::Tensor,
-            (None, _) => Group::Axis,
-            (Some(n), _) => Group::Blocks(n),
-        },
+        group: group(group_size, axis),
         axis: axis.unwrap_or(-1),
         symmetric,
         scale: scale_dtype.map(scale_type).transpose()?,
@@ -126,6 +124,32 @@ pub fn quantize_affine<'py>(
     })
 }
 
+fn group(group_size: Option<usize>, axis: Option<isize>) -> Group {
+    match (group_size, axis) {
+        (_, None) => Group::Tensor,
+        (None, _) => Group::Axis,
+        (Some(n), _) => Group::Blocks(n),
+    }
+}
+
+/// The bytes of a plane as an array of their own.
+fn plane_bytes(what: &str, plane: &Bound<'_, PyAny>, need: usize) -> PyResult<Py<PyArrayDyn<u8>>> {
+    let py = plane.py();
+    let bytes: Vec<u8> = py
+        .import(intern!(py, "numpy"))?
+        .call_method1(intern!(py, "asarray"), (plane,))?
+        .call_method0(intern!(py, "tobytes"))?
+        .extract::<pyo3::pybacked::PyBackedBytes>()?
+        .to_vec();
+    if bytes.len() != need {
+        return Err(misuse(format!(
+            "{what} has {} bytes, but this layout has {need} of them; check the shape, bits and group_size",
+            bytes.len()
+        )));
+    }
+    Ok(array::of_bytes(py, bytes).unbind())
+}
+
 fn clip(wish: &Bound<'_, PyAny>) -> PyResult<Clip> {
     if let Ok(percent) = wish.extract::<f64>() {
         let millionths = (percent * 1e4).round();
@@ -147,7 +171,7 @@ fn clip(wish: &Bound<'_, PyAny>) -> PyResult<Clip> {
     }
 }
 
-fn scale_type(name: &str) -> PyResult<DType> {
+pub(crate) fn scale_type(name: &str) -> PyResult<DType> {
     match name {
         "float32" | "f32" => Ok(DType::F32),
         "float16" | "f16" => Ok(DType::F16),
@@ -172,6 +196,71 @@ pub struct AffineTensor {
 
 #[pymethods]
 impl AffineTensor {
+    /// Take planes that are encoded already, such as those of a file.
+    ///
+    /// Parameters
+    /// ----------
+    /// shape : tuple of int
+    ///     The shape in elements.
+    /// codes, scales, zeros : arrays
+    ///     The planes, of the types and shapes that :func:`quantize_affine` gives them; only their bytes
+    ///     count. `zeros` are biases or zero points, None if there are none.
+    /// bits, group_size, axis, layout
+    ///     As for :func:`quantize_affine`; also "gpt-oss", whose planes are its blocks and scales.
+    ///
+    /// Examples
+    /// --------
+    /// >>> import numpy as np, quantlib as ql
+    /// >>> q = ql.quantize_affine(np.ones((2, 64), np.float32), layout="mxfp4")
+    /// >>> same = ql.AffineTensor.from_planes((2, 64), q.codes, q.scales, layout="mxfp4")
+    /// >>> bool((same.dequantize() == q.dequantize()).all())
+    /// True
+    #[staticmethod]
+    #[pyo3(
+        signature = (shape, codes, scales, zeros=None, *, bits=4, group_size=Some(32), axis=Some(-1),
+            layout="mlx"),
+        text_signature = "(shape, codes, scales, zeros=None, *, bits=4, group_size=32, axis=-1, \
+            layout='mlx')"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn from_planes<'py>(
+        shape: Vec<usize>,
+        codes: &Bound<'py, PyAny>,
+        scales: &Bound<'py, PyAny>,
+        zeros: Option<&Bound<'py, PyAny>>,
+        bits: u8,
+        group_size: Option<usize>,
+        axis: Option<isize>,
+        layout: &str,
+    ) -> PyResult<Self> {
+        let scale: String = scales
+            .getattr("dtype")
+            .and_then(|dtype| dtype.getattr("name")?.extract())?;
+        let wish = AffineWish {
+            bits,
+            group: group(group_size, axis),
+            axis: axis.unwrap_or(-1),
+            symmetric: zeros.is_none() && matches!(layout, "matmulnbits" | "qdq" | "openvino"),
+            scale: match &scale[..] {
+                "float32" | "float16" | "bfloat16" => Some(scale_type(&scale)?),
+                _ => None,
+            },
+            clip: Clip::None,
+        };
+        let spec = AffineSpec::for_layout(layout, &wish, DType::F32).map_err(to_python)?;
+        let layout = AffineLayout::new(&spec, &shape).map_err(to_python)?;
+        let zero_bytes = layout.zeros().map_or(0, |plane| plane.bytes);
+        let no_zeros = array::of_bytes(codes.py(), Vec::new()).into_any();
+        let zeros = zeros.unwrap_or(&no_zeros);
+        Ok(Self {
+            codes: plane_bytes("codes", codes, layout.codes().bytes)?,
+            scales: plane_bytes("scales", scales, layout.scales().bytes)?,
+            zeros: plane_bytes("zeros", zeros, zero_bytes)?,
+            shape,
+            layout,
+        })
+    }
+
     /// The packed codes, with the type and shape that the layout's clients expect.
     #[getter]
     fn codes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -210,7 +299,7 @@ impl AffineTensor {
 
     /// The length of all planes in bytes.
     #[getter]
-    fn nbytes(&self) -> usize {
+    pub(crate) fn nbytes(&self) -> usize {
         let zeros = self.layout.zeros().map_or(0, |plane| plane.bytes);
         self.layout.codes().bytes + self.layout.scales().bytes + zeros
     }
@@ -230,14 +319,8 @@ impl AffineTensor {
         let float = FloatType::of(out_dtype)?;
         let mut options = codec::options(threads)?;
         let out = array::empty::<f32>(py, &self.shape, "float32")?;
-        let codes = self.codes.bind(py).readonly();
-        let scales = self.scales.bind(py).readonly();
-        let zeros = self.zeros.bind(py).readonly();
-        let planes = AffinePlanes {
-            codes: codes.as_slice()?,
-            scales: scales.as_slice()?,
-            zeros: zeros.as_slice()?,
-        };
+        let planes = self.read(py);
+        let planes = planes.planes()?;
         {
             let mut out = out.readwrite();
             let (out, layout) = (out.as_slice_mut()?, &self.layout);
@@ -276,7 +359,48 @@ impl AffineTensor {
     }
 }
 
+/// The planes, borrowed from their arrays.
+pub(crate) struct Planes<'py>([PyReadonlyArrayDyn<'py, u8>; 3]);
+
+impl Planes<'_> {
+    pub(crate) fn planes(&self) -> PyResult<AffinePlanes<'_>> {
+        let [codes, scales, zeros] = &self.0;
+        Ok(AffinePlanes {
+            codes: codes.as_slice()?,
+            scales: scales.as_slice()?,
+            zeros: zeros.as_slice()?,
+        })
+    }
+}
+
 impl AffineTensor {
+    /// The core's tensor as Python's.
+    pub(crate) fn from_core(py: Python<'_>, tensor: quantlib::AffineTensor) -> Self {
+        let (layout, shape) = (tensor.layout().clone(), tensor.shape().to_vec());
+        let (codes, scales, zeros) = tensor.into_planes();
+        let array = |bytes| array::of_bytes(py, bytes).unbind();
+        Self {
+            layout,
+            shape,
+            codes: array(codes),
+            scales: array(scales),
+            zeros: array(zeros),
+        }
+    }
+
+    pub(crate) fn read<'py>(&self, py: Python<'py>) -> Planes<'py> {
+        Planes([&self.codes, &self.scales, &self.zeros].map(|plane| plane.bind(py).readonly()))
+    }
+
+    /// The core's view of these planes.
+    pub(crate) fn view<'a>(&'a self, planes: AffinePlanes<'a>) -> EncodedView<'a> {
+        EncodedView::Affine {
+            layout: &self.layout,
+            shape: &self.shape,
+            planes,
+        }
+    }
+
     fn zeros<'py>(
         &self,
         py: Python<'py>,

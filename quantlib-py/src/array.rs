@@ -116,6 +116,11 @@ pub(crate) fn empty<'py, T: numpy::Element>(
     Ok(array.cast_into()?)
 }
 
+/// Bytes as an array, without a copy.
+pub(crate) fn of_bytes(py: Python<'_>, bytes: Vec<u8>) -> Bound<'_, PyArrayDyn<u8>> {
+    numpy::PyArray1::from_vec(py, bytes).to_dyn().clone()
+}
+
 /// Splits a row-major shape into the dimensions before the last and the last.
 pub(crate) fn split_columns(shape: &[usize]) -> PyResult<(&[usize], usize)> {
     match shape {

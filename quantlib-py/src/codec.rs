@@ -275,6 +275,20 @@ impl QuantizedTensor {
 }
 
 impl QuantizedTensor {
+    /// The core's tensor as Python's.
+    pub(crate) fn from_core(py: Python<'_>, tensor: quantlib::QuantizedTensor) -> PyResult<Self> {
+        let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
+        let (before, cols) = array::split_columns(&shape)?;
+        let row_bytes = dtype.row_bytes(cols).map_err(to_python)?;
+        let bytes = array::of_bytes(py, tensor.into_data());
+        let data = bytes.reshape([before, &[row_bytes]].concat())?;
+        Ok(Self {
+            dtype,
+            shape,
+            data: data.unbind(),
+        })
+    }
+
     pub(crate) fn parts(&self) -> (DType, &[usize], &Py<PyArrayDyn<u8>>) {
         (self.dtype, &self.shape, &self.data)
     }

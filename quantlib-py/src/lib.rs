@@ -18,6 +18,7 @@ mod job;
 mod matvec;
 mod model;
 mod rewrite;
+mod transcode;
 mod value;
 mod work;
 mod write;
@@ -42,6 +43,8 @@ mod _quantlib {
     use crate::model::{ModelFile, Tensor};
     #[pymodule_export]
     use crate::rewrite::{compare, edit_metadata, extract_tensor, merge_model, split_model};
+    #[pymodule_export]
+    use crate::transcode::transcode;
     #[pymodule_export]
     use crate::write::{GgufWriter, save};
 }

@@ -10,11 +10,14 @@
 // The floors of docs/DESIGN.md: a module imports only from floors below its own, and
 // tests/layers.rs reads these headings to check it. Floors 0 to 2, all that works on tensors in
 // memory, are the crate quantlib-codecs: its kernels take long to compile, and change seldom.
-use quantlib_codecs::internal::{block, codec, numeric, parallel, simd};
+use quantlib_codecs::internal::{block, codec, numeric, parallel, parts, simd};
 pub use quantlib_codecs::{affine, dtype, error, planar, tensor};
 
 // Floor 0
 pub mod io;
+
+// Floor 2
+pub mod transcode;
 
 // Floor 3
 pub mod model;
@@ -48,6 +51,7 @@ pub use quantlib_codecs::{
     quantize_into,
 };
 pub use recipe::Recipe;
+pub use transcode::{transcode, transcode_with};
 
 /// The llama.cpp version whose bytes the GGUF types and files equal; its ggml is [`GGML_VERSION`].
 pub const LLAMA_CPP_VERSION: &str = "v0.5.0";

@@ -19,9 +19,9 @@ pub(crate) struct Decoder<'l> {
 
 /// Scales and zeros of many groups: x = value(code) · scale + bias, or (code - zero) · scale.
 #[derive(Default)]
-struct Params {
-    scale: Vec<f32>,
-    zero: Vec<f32>,
+pub(super) struct Params {
+    pub(super) scale: Vec<f32>,
+    pub(super) zero: Vec<f32>,
 }
 
 /// Buffers for one tile after the other.
@@ -108,7 +108,8 @@ impl<'l> Decoder<'l> {
         });
     }
 
-    fn load(
+    /// Reads the scales and zeros of so many groups.
+    pub(super) fn load(
         &self,
         groups: usize,
         scales: &[u8],

@@ -2,10 +2,9 @@
 
 use super::formula::{Fit, Formula, WithFormula, choose};
 use super::layout::AffineLayout;
-use super::packing::{Order, pack};
-use super::spec::{AffineSpec, Clip, Group, Packing, Zero};
+use super::spec::{AffineSpec, Clip, Group};
 use super::statistics::{Ranges, extremes, least_error, widen_range};
-use super::store::store;
+use super::write::PlaneWriter;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::simd::{Isa, Kernel, Lanes};
@@ -95,7 +94,9 @@ impl<'l> Encoder<'l> {
     /// Writes the scales and zeros that belong to no unit, in full; nothing if there are none.
     pub(crate) fn store_shared(&self, scales: &mut [u8], zeros: &mut [u8]) {
         if !self.layout.is_grouped() {
-            self.store_fits(&self.shared, scales, zeros, &mut Vec::new());
+            let Fits { scale, zero, .. } = &self.shared;
+            self.writer()
+                .scales(scale, zero, scales, zeros, &mut Vec::new());
         }
     }
 
@@ -129,19 +130,22 @@ impl<'l> Encoder<'l> {
         } else {
             scratch.codes.resize(codes, 0);
             self.codes(units.clone(), x, &mut scratch.fits, &mut scratch.codes)?;
-            self.pad(units, &mut scratch.codes);
-            pack(
-                self.isa,
-                Order::of(spec),
-                spec.bits,
-                &scratch.codes,
-                out.codes,
-            );
+            self.writer().codes(units, &mut scratch.codes, out.codes);
         }
         if groups > 0 {
-            self.store_fits(&scratch.fits, out.scales, out.zeros, &mut scratch.points);
+            let Fits { scale, zero, .. } = &scratch.fits;
+            let points = &mut scratch.points;
+            self.writer()
+                .scales(scale, zero, out.scales, out.zeros, points);
         }
         Ok(())
+    }
+
+    fn writer(&self) -> PlaneWriter<'l> {
+        PlaneWriter {
+            layout: self.layout,
+            isa: self.isa,
+        }
     }
 
     fn codes<C: Code>(
@@ -161,68 +165,6 @@ impl<'l> Encoder<'l> {
             codes,
         };
         choose(self.layout.spec(), self.source, work)
-    }
-
-    /// Fills up groups that are shorter than their place, as onnxruntime leaves them: zeros, but for the
-    /// rest of the last code's byte. There stands what stood there in the byte before, unless that is
-    /// another byte of zero points.
-    fn pad(&self, units: Range<usize>, codes: &mut [u8]) {
-        let (Some(n), per_byte) = (self.layout.padded_group(), self.layout.per_byte()) else {
-            return;
-        };
-        for (i, unit) in units.enumerate() {
-            let len = self.layout.steps(unit);
-            if len == n {
-                continue;
-            }
-            let group = i * n;
-            let within = unit % self.layout.per_outer;
-            let known = len >= per_byte || !within.is_multiple_of(per_byte);
-            let byte_end = len.next_multiple_of(per_byte).min(n);
-            for at in group + len..group + byte_end {
-                codes[at] = match known {
-                    true => at.checked_sub(per_byte).map_or(0, |before| codes[before]),
-                    false => 0,
-                };
-            }
-            codes[group + byte_end..group + n].fill(0);
-        }
-    }
-
-    fn store_fits(&self, fits: &Fits, scales: &mut [u8], zeros: &mut [u8], points: &mut Vec<u8>) {
-        let spec = self.layout.spec();
-        store(self.isa, spec.scale, &fits.scale, scales);
-        match spec.zero {
-            Zero::None => {}
-            Zero::Bias => store(self.isa, spec.scale, &fits.zero, zeros),
-            Zero::Point if spec.bits == 16 => {
-                let zeros = zeros.as_chunks_mut().0;
-                for (out, zero) in zeros.iter_mut().zip(&fits.zero) {
-                    *out = (*zero as i32 as u16).to_le_bytes();
-                }
-            }
-            Zero::Point => {
-                self.points(&fits.zero, points);
-                pack(self.isa, Order::of(spec), spec.bits, points, zeros);
-            }
-        }
-    }
-
-    /// Zero points as codes; where rows are padded to bytes, with the middle of the codes.
-    fn points(&self, zeros: &[f32], points: &mut Vec<u8>) {
-        let spec = self.layout.spec();
-        let row = match spec.packing {
-            Packing::MatMulNBits => self.layout.per_outer,
-            _ => zeros.len(),
-        };
-        points.clear();
-        for zeros in zeros.chunks(row.max(1)) {
-            points.extend(zeros.iter().map(|zero| *zero as i32 as u8));
-            if spec.packing == Packing::MatMulNBits {
-                let whole = points.len().next_multiple_of(self.layout.per_byte());
-                points.resize(whole, 1 << (spec.bits - 1));
-            }
-        }
     }
 }
 

@@ -11,14 +11,17 @@ mod formula;
 mod histogram;
 mod layout;
 mod packing;
+mod parts;
 mod spec;
 mod statistics;
 mod store;
+mod write;
 
 pub(crate) use decode::{DecodeScratch, Decoder};
 pub(crate) use encode::{Encoder, PlanesMut, Scratch};
 pub use histogram::Histogram;
 pub use layout::{AffineLayout, AffinePlane, Place};
+pub(crate) use parts::{first_inexact, form, put_together, take_apart};
 pub use spec::{AffineSpec, AffineWish, Clip, Element, Formula, Group, Packing, Zero};
 pub(crate) use statistics::Statistics;
 

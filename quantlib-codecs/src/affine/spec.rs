@@ -110,7 +110,8 @@ pub enum Packing {
     /// MLX: each row (the last axis) is one stream of bits, the lowest first, seen as 32-bit words.
     Mlx,
     /// onnxruntime's MatMulNBits: each group of a row is padded to its full length and to whole
-    /// bytes, the lowest bits first; the zero points of a row are padded to whole bytes.
+    /// bytes, the lowest bits first; the zero points of a row are padded to whole bytes. gpt-oss's
+    /// blocks look the same.
     #[serde(rename = "matmulnbits")]
     MatMulNBits,
     /// ONNX tensors: all codes in one stream of bits, the lowest first, padded at the very end. Zero
@@ -212,6 +213,19 @@ impl AffineSpec {
         })
     }
 
+    /// The experts of gpt-oss: `mxfp4`, with the codes of each group in 16 bytes of their own, so that
+    /// (experts, rows, columns) has codes of shape (experts, rows, groups, 16).
+    pub fn gpt_oss() -> Self {
+        Self {
+            element: Element::E2M1,
+            symmetric: true,
+            scale: DType::F8E8M0,
+            zero: Zero::None,
+            packing: Packing::MatMulNBits,
+            ..Self::mlx(4, 32, DType::F32)
+        }
+    }
+
     /// The weight of onnxruntime's MatMulNBits, as `matmul_nbits_quantizer` makes it: the tensor is
     /// (N, K), the transpose of what MatMul multiplies with. 2, 4 or 8 bits; `dtype` is the type of
     /// weights and scales.
@@ -277,8 +291,8 @@ impl AffineSpec {
     }
 
     /// What a layout's own tool writes, by the layout's name: `"mlx"`, `"matmulnbits"`, `"qdq"`,
-    /// `"openvino"`; also MLX's modes `"mxfp4"`, `"mxfp8"` and `"nvfp4"`, which leave nothing to wish for. `source` is the type of the
-    /// weights; `scale` is the tool's choice if `None`.
+    /// `"openvino"`; also MLX's modes `"mxfp4"`, `"mxfp8"` and `"nvfp4"`, and `"gpt-oss"`, which leave
+    /// nothing to wish for. `source` is the type of the weights; `scale` is the tool's choice if `None`.
     ///
     /// # Errors
     /// `misuse` if there is no such layout, or it has no such scales or groups.
@@ -291,9 +305,10 @@ impl AffineSpec {
             "qdq" => Self::qdq(wish.bits, wish.group, wish.axis, wish.symmetric, source),
             "openvino" => Self::openvino(wish.bits, wish.group, wish.axis, wish.symmetric),
             "mxfp4" | "mxfp8" | "nvfp4" => return Self::mlx_float(layout),
+            "gpt-oss" => return Ok(Self::gpt_oss()),
             _ => {
                 return Err(Error::misuse(format!(
-                    "unknown layout '{layout}'; the layouts are mlx, mxfp4, mxfp8, nvfp4, matmulnbits, qdq and openvino"
+                    "unknown layout '{layout}'; the layouts are mlx, mxfp4, mxfp8, nvfp4, gpt-oss, matmulnbits, qdq and openvino"
                 )));
             }
         };

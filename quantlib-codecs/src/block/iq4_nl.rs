@@ -6,11 +6,13 @@ use super::dot::{Small, two_nibbles};
 use super::elements::look_up;
 use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{VALUES, fit_scale_ref, pack_nearest};
-use super::number::{fill, reciprocal};
+use super::number::{fill, map, reciprocal};
 use super::packing::unpack_nibbles;
+use super::parts::{Scaled, Separable, integers};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::parts::{Form, Origin};
 use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
@@ -48,6 +50,23 @@ impl BlockFormat for Iq4Nl {
         out: &mut [Block],
     ) {
         lanes::encode::<Self, 32>(isa, rows, cols, importance, out);
+    }
+}
+
+/// The table's values are integers of 8 bits.
+impl Separable for Iq4Nl {
+    const FORM: Form = integers(8, 32, Origin::Code(128), DType::F16);
+    type Codes = [u8; 32];
+    type Scales = [f32; 1];
+
+    fn take_apart(block: &Block, codes: &mut [u8; 32]) -> Scaled<[f32; 1]> {
+        let values = map(&VALUES, |value| value as u8 ^ 128);
+        let indices: [u8; 32] = unpack_nibbles(&block.codes, 32);
+        *codes = map(&indices, |index| values[usize::from(index & 15)]);
+        Scaled {
+            scales: [block.scale.to_f32()],
+            zeros: [128.0],
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use super::codes;
 use super::elements::scale_and_subtract;
 use super::number::{map, nearest_int};
+use super::packing::unpack_scales_and_mins;
+use super::parts::Scaled;
 use super::search::{AffineFit, Deviation, Fit, FoundCodes, Grid, fit_affine, fit_positive};
 use super::weights::{sum_squares, weigh_important};
 use crate::numeric::F16;
@@ -187,5 +189,15 @@ pub(super) fn decode_groups<S: Sixteen, const GROUPS: usize>(
         let group_scale = scale * f32::from(group_scale);
         let group_min = min * f32::from(group_min);
         scale_and_subtract(s, codes, group_scale, group_min, y);
+    }
+}
+
+/// The scales of the groups of Q4_K and Q5_K, and what is added after scaling; both exact.
+pub(super) fn group_scales([scale, min]: [F16; 2], header: &[u8; 12]) -> Scaled<[f32; 8]> {
+    let (scales, mins) = unpack_scales_and_mins(header);
+    let (scale, min) = (scale.to_f32(), min.to_f32());
+    Scaled {
+        scales: map(&scales, |multiple| scale * f32::from(multiple)),
+        zeros: map(&mins, |multiple| -(min * f32::from(multiple))),
     }
 }

@@ -28,6 +28,7 @@ mod nonlinear;
 mod number;
 mod nvfp4;
 mod packing;
+mod parts;
 mod plain;
 mod q1_0;
 mod q2_0;
@@ -56,6 +57,7 @@ use crate::simd::{Isa, Portable, Sixteen};
 use bytemuck::Pod;
 use dot::DotFormat;
 pub(crate) use dot::{Q8, vector_type};
+pub(crate) use parts::take_apart_codec;
 
 /// One block format: its layout and the scalar reference of both directions.
 ///

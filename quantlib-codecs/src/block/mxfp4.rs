@@ -5,9 +5,12 @@ use super::dot::{Small, two_nibbles};
 use super::elements::look_up;
 use super::lanes::{self, LaneFormat, Tile};
 use super::number::{fill, max_abs};
-use super::packing::unpack_nibbles;
+use super::packing::{pack_nibbles, unpack_nibbles};
+use super::parts::{Joinable, Scaled, Separable, floats};
 use super::{fp4, number::truncate};
 use crate::dtype::DType;
+use crate::numeric::f8;
+use crate::parts::Form;
 use crate::simd::{Isa, Lanes, Narrow, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
@@ -109,6 +112,29 @@ fn exponent(max: f32) -> u8 {
         (f64::from(max).log2() as f32).floor()
     };
     truncate(floor - 2.0 + 127.0) as u8
+}
+
+impl Separable for Mxfp4 {
+    const FORM: Form = floats(32, DType::F8E8M0);
+    type Codes = [u8; 32];
+    type Scales = [f32; 1];
+
+    fn take_apart(block: &Block, codes: &mut [u8; 32]) -> Scaled<[f32; 1]> {
+        *codes = unpack_nibbles(&block.codes, 32);
+        Scaled {
+            scales: [2.0 * half_scale(block.exponent)],
+            zeros: [0.0],
+        }
+    }
+}
+
+impl Joinable for Mxfp4 {
+    fn put_together(codes: &[u8; 32], scaled: &Scaled<[f32; 1]>) -> Block {
+        Block {
+            exponent: f8::to_e8m0(scaled.scales[0]),
+            codes: pack_nibbles(codes, 32),
+        }
+    }
 }
 
 impl Small for Mxfp4 {

@@ -7,7 +7,10 @@ use super::fp4;
 use super::lanes::{self, LaneFormat, Tile};
 use super::number::{map, max_abs};
 use super::packing::{pack_nibbles, unpack_nibbles};
+use super::parts::{Joinable, Scaled, Separable, floats};
 use crate::dtype::DType;
+use crate::numeric::f8;
+use crate::parts::Form;
 use crate::simd::{Isa, Lanes, MAX_LANES, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast};
 
@@ -117,6 +120,29 @@ fn to_e4m3(x: f32) -> u8 {
     let mantissa = ((bits >> 20) & 7) + ((bits >> 19) & 1);
     let code = exponent as u32 * 8 + mantissa;
     if code >= 15 * 8 { E4M3_MAX } else { code as u8 }
+}
+
+impl Separable for Nvfp4 {
+    const FORM: Form = floats(16, DType::F8E4M3);
+    type Codes = [[u8; 16]; 4];
+    type Scales = [f32; 4];
+
+    fn take_apart(block: &Block, codes: &mut [[u8; 16]; 4]) -> Scaled<[f32; 4]> {
+        *codes = map(&block.codes, |codes| unpack_nibbles(&codes, 16));
+        Scaled {
+            scales: map(&block.scales, |code| 2.0 * half_scale(code)),
+            zeros: [0.0; 4],
+        }
+    }
+}
+
+impl Joinable for Nvfp4 {
+    fn put_together(codes: &[[u8; 16]; 4], scaled: &Scaled<[f32; 4]>) -> Block {
+        Block {
+            scales: map(&scaled.scales, |scale| f8::to_e4m3(scale.abs())),
+            codes: map(codes, |codes| pack_nibbles(&codes, 16)),
+        }
+    }
 }
 
 impl Small for Nvfp4 {

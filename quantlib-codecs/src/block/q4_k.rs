@@ -10,13 +10,15 @@
 use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::dot::{Super, SuperBlock, nibbles, twice};
-use super::k_affine::{Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
+use super::k_affine::{self, Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
 use super::number::map;
 use super::packing::{pack_nibbles, pack_scales_and_mins, unpack_nibbles, unpack_scales_and_mins};
+use super::parts::{Scaled, Separable, integers};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::parts::{Form, Origin};
 use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
@@ -131,6 +133,17 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let codes: [u8; 256] = unpack_nibbles(&block.codes, 64);
     let scales = unpack_scales_and_mins(&block.scales);
     decode_groups(s, [block.scale, block.min], &scales, &codes, y);
+}
+
+impl Separable for Q4K {
+    const FORM: Form = integers(4, 32, Origin::Bias, DType::F32);
+    type Codes = [u8; 256];
+    type Scales = [f32; 8];
+
+    fn take_apart(block: &Block, codes: &mut [u8; 256]) -> Scaled<[f32; 8]> {
+        *codes = unpack_nibbles(&block.codes, 64);
+        k_affine::group_scales([block.scale, block.min], &block.scales)
+    }
 }
 
 impl Super for Q4K {

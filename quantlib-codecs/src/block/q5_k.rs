@@ -11,16 +11,18 @@
 use super::BlockFormat;
 use super::blocks::encode_blocks;
 use super::dot::{Super, SuperBlock, bits, nibbles, twice};
-use super::k_affine::{Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
+use super::k_affine::{self, Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
 use super::number::{fill, map};
 use super::packing::{
     pack_bits, pack_nibbles, pack_scales_and_mins, unpack_bits, unpack_nibbles,
     unpack_scales_and_mins,
 };
+use super::parts::{Scaled, Separable, integers};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::parts::{Form, Origin};
 use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
@@ -133,11 +135,26 @@ fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+    let scales = unpack_scales_and_mins(&block.scales);
+    decode_groups(s, [block.scale, block.min], &scales, &codes_of(block), y);
+}
+
+#[inline(always)]
+fn codes_of(block: &Block) -> [u8; 256] {
     let low: [u8; 256] = unpack_nibbles(&block.low, 64);
     let high = unpack_bits(&block.high, 4);
-    let codes: [u8; 256] = fill(|i| low[i] | high[i]);
-    let scales = unpack_scales_and_mins(&block.scales);
-    decode_groups(s, [block.scale, block.min], &scales, &codes, y);
+    fill(|i| low[i] | high[i])
+}
+
+impl Separable for Q5K {
+    const FORM: Form = integers(5, 32, Origin::Bias, DType::F32);
+    type Codes = [u8; 256];
+    type Scales = [f32; 8];
+
+    fn take_apart(block: &Block, codes: &mut [u8; 256]) -> Scaled<[f32; 8]> {
+        *codes = codes_of(block);
+        k_affine::group_scales([block.scale, block.min], &block.scales)
+    }
 }
 
 impl Super for Q5K {

@@ -14,9 +14,11 @@ use super::k_symmetric::{decode_groups, fit_groups, recoded};
 use super::lanes::{self, CodesAgain, LaneFormat, PerLane, Tile};
 use super::number::{extreme, fill, map, nearest_int};
 use super::packing::{pack_crumbs, pack_nibbles, unpack_crumbs, unpack_nibbles};
+use super::parts::{Scaled, Separable, integers};
 use super::search::{FoundCodes, ZERO_GROUP, fit_symmetric};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::parts::{Form, Origin};
 use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast, cast_ref};
 
@@ -129,10 +131,29 @@ impl Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
+    decode_groups(s, block.scale, &block.scales, &codes_of(block), HALF, y);
+}
+
+#[inline(always)]
+fn codes_of(block: &Block) -> [u8; 256] {
     let low: [u8; 256] = unpack_nibbles(&block.low, 128);
     let high = unpack_crumbs(&block.high);
-    let codes: [u8; 256] = fill(|i| low[i] | (high[i] << 4));
-    decode_groups(s, block.scale, &block.scales, &codes, HALF, y);
+    fill(|i| low[i] | (high[i] << 4))
+}
+
+impl Separable for Q6K {
+    const FORM: Form = integers(6, 16, Origin::Code(HALF as u8), DType::F32);
+    type Codes = [u8; 256];
+    type Scales = [f32; 16];
+
+    fn take_apart(block: &Block, codes: &mut [u8; 256]) -> Scaled<[f32; 16]> {
+        *codes = codes_of(block);
+        let scale = block.scale.to_f32();
+        Scaled {
+            scales: map(&block.scales, |multiple| scale * f32::from(multiple)),
+            zeros: [HALF as f32; 16],
+        }
+    }
 }
 
 impl Super for Q6K {

@@ -11,13 +11,17 @@ use super::dot::Small;
 use super::elements::scale_signed;
 use super::lanes::{self, LaneFormat, Tile};
 use super::number::{fill, map, max_abs, reciprocal, round};
+use super::parts::{Joinable, Scaled, Separable, integers};
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::parts::{Form, Origin};
 use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable, cast_ref};
 
 /// The largest code.
 const TOP: i32 = 127;
+/// The code of zero, if codes begin with 0.
+const HALF: u8 = 128;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -90,6 +94,29 @@ impl Small for Q8_0 {
     fn products<S: SixtyFour>(s: S, blocks: &[Block], i: usize, x: S::B) -> S::P {
         let (first, second) = (&blocks[2 * i].codes, &blocks[2 * i + 1].codes);
         s.dot_signed(s.halves(cast_ref(first), cast_ref(second)), x)
+    }
+}
+
+impl Separable for Q8_0 {
+    const FORM: Form = integers(8, 32, Origin::Code(HALF), DType::F16);
+    type Codes = [u8; 32];
+    type Scales = [f32; 1];
+
+    fn take_apart(block: &Block, codes: &mut [u8; 32]) -> Scaled<[f32; 1]> {
+        *codes = map(&block.codes, |code: i8| code as u8 ^ HALF);
+        Scaled {
+            scales: [block.scale.to_f32()],
+            zeros: [f32::from(HALF)],
+        }
+    }
+}
+
+impl Joinable for Q8_0 {
+    fn put_together(codes: &[u8; 32], scaled: &Scaled<[f32; 1]>) -> Block {
+        Block {
+            scale: F16::from_f32(scaled.scales[0]),
+            codes: map(codes, |code| (code ^ HALF) as i8),
+        }
     }
 }
 

@@ -11,10 +11,12 @@ use super::dot::{Small, centred_products};
 use super::elements::{centre, scale_and_add, scale_signed};
 use super::lanes::{self, LaneFormat, Tile};
 use super::number::{extreme, fill, map, range, reciprocal, truncate};
+use super::parts::{Joinable, Scaled, Separable, integers};
 use super::search::{Deviation, Grid, fit_affine, fit_symmetric};
 use super::weights::weigh_important;
 use crate::dtype::DType;
 use crate::numeric::F16;
+use crate::parts::{Form, Origin};
 use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 use std::marker::PhantomData;
@@ -161,6 +163,31 @@ fn weighted_symmetric_ref<C: Codes>(
     SymmetricBlock::new(Portable, F16::from_f32(fit.scale), &fit.codes)
 }
 
+impl<C: Codes> Separable for Symmetric<C> {
+    const FORM: Form = integers(
+        C::BITS as u8,
+        32,
+        Origin::Code(half::<C>() as u8),
+        DType::F16,
+    );
+    type Codes = [u8; 32];
+    type Scales = [f32; 1];
+
+    fn take_apart(block: &Self::Block, codes: &mut [u8; 32]) -> Scaled<[f32; 1]> {
+        *codes = { block.codes }.unpack();
+        Scaled {
+            scales: [{ block.scale }.to_f32()],
+            zeros: [half::<C>() as f32],
+        }
+    }
+}
+
+impl<C: Codes> Joinable for Symmetric<C> {
+    fn put_together(codes: &[u8; 32], scaled: &Scaled<[f32; 1]>) -> Self::Block {
+        SymmetricBlock::new(Portable, F16::from_f32(scaled.scales[0]), codes)
+    }
+}
+
 /// The format `scale: f16 | min: f16 | codes`: element = scale · code + min.
 pub(super) struct Affine<C>(PhantomData<C>);
 
@@ -256,6 +283,27 @@ impl<C: Codes> Small for Affine<C> {
     #[inline(always)]
     fn minima<S: SixtyFour>(s: S, blocks: &[Self::Block]) -> Option<S::F> {
         Some(s.halves_to_floats(&fill(|i| blocks[i].min)))
+    }
+}
+
+impl<C: Codes> Separable for Affine<C> {
+    const FORM: Form = integers(C::BITS as u8, 32, Origin::Bias, DType::F16);
+    type Codes = [u8; 32];
+    type Scales = [f32; 1];
+
+    fn take_apart(block: &Self::Block, codes: &mut [u8; 32]) -> Scaled<[f32; 1]> {
+        *codes = { block.codes }.unpack();
+        Scaled {
+            scales: [{ block.scale }.to_f32()],
+            zeros: [{ block.min }.to_f32()],
+        }
+    }
+}
+
+impl<C: Codes> Joinable for Affine<C> {
+    fn put_together(codes: &[u8; 32], scaled: &Scaled<[f32; 1]>) -> Self::Block {
+        let header = [scaled.scales[0], scaled.zeros[0]].map(F16::from_f32);
+        AffineBlock::new(Portable, header, codes)
     }
 }
 

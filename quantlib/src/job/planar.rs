@@ -1,8 +1,9 @@
 //! Tensors of several planes: how units of their layout become bytes of each plane.
 
 use crate::affine::{AffineLayout, AffineSpec};
-use crate::block;
+use crate::block::{self, Codec};
 use crate::codec::{CodecOptions, NonFinite};
+use crate::dtype::rows_and_cols;
 use crate::error::{Error, Result};
 use crate::job::blocks::bytes;
 use crate::job::evaluate::Source;
@@ -13,6 +14,7 @@ use crate::model::OutputTensor;
 use crate::planar::{AffineEncoder, AffinePlanesMut, AffineScratch, AffineStatistics};
 use crate::simd::Isa;
 use crate::tensor::Floats;
+use crate::transcode::RowTranscoder;
 use std::ops::Range;
 
 /// Elements that are widened and encoded at a time, as far as units allow it.
@@ -27,6 +29,20 @@ const CALCULATED_TILE: usize = 8 << 20;
 pub(super) struct Planar<'m> {
     source: Source<'m>,
     layout: AffineLayout,
+    /// What repacks blocks, if the source is such.
+    transcoder: Option<RowTranscoder>,
+    /// Tiles begin and end at multiples of so many units.
+    align: usize,
+}
+
+/// What is done to the elements.
+pub(super) enum Encoder<'t> {
+    Quantize {
+        from: &'static Codec,
+        to: Box<AffineEncoder<'t>>,
+    },
+    /// Blocks are repacked.
+    Transcode(&'t RowTranscoder),
 }
 
 /// The memory of one worker, kept from tile to tile where it suffices.
@@ -45,13 +61,27 @@ impl<'m> Planar<'m> {
         spec: &AffineSpec,
     ) -> Result<Self> {
         let layout = AffineLayout::new(spec, &output.shape)?;
-        if !source.dtype().is_plain_float() {
+        let dtype = source.dtype();
+        let transcoder = match dtype.is_quantized() {
+            true => Some(RowTranscoder::new(dtype, &layout, &output.shape)?),
+            false => None,
+        };
+        if transcoder.is_none() && !dtype.is_plain_float() {
             return Err(Error::unsupported(format!(
-                "is stored as {}; only f32, f16 and bf16 can be quantized",
-                source.dtype()
+                "is stored as {dtype}; only f32, f16 and bf16 can be quantized"
             )));
         }
-        Ok(Self { source, layout })
+        // Blocks are read whole, which rows are.
+        let align = match source.stored_dtype().is_quantized() {
+            true => whole_rows(&layout, &output.shape)?,
+            false => layout.align(),
+        };
+        Ok(Self {
+            source,
+            layout,
+            transcoder,
+            align,
+        })
     }
 
     pub(super) fn source(&self) -> &Source<'m> {
@@ -69,7 +99,7 @@ impl<'m> Planar<'m> {
 
     /// Units of the smallest tile.
     pub(super) fn least(&self) -> usize {
-        self.layout.align().min(self.layout.units())
+        self.align.min(self.layout.units())
     }
 
     /// The most elements of so many units.
@@ -80,7 +110,7 @@ impl<'m> Planar<'m> {
 
     /// Units that are encoded at a time.
     fn chunk(&self) -> usize {
-        let align = self.layout.align();
+        let align = self.align;
         (CHUNK / self.elements(align).max(1)).max(1) * align
     }
 
@@ -104,7 +134,7 @@ impl<'m> Planar<'m> {
             true => CALCULATED_TILE,
             false => TILE,
         };
-        let align = self.layout.align();
+        let align = self.align;
         let each = bytes(self.source.dtype(), self.elements(align)).max(1);
         let mut tiles = (most / each).max(1);
         while tiles > 1 && self.cost(tiles * align) > share {
@@ -115,6 +145,9 @@ impl<'m> Planar<'m> {
 
     /// Whether there is an encoder; reads nothing.
     pub(super) fn check(&self) -> Result<()> {
+        if self.transcoder.is_some() {
+            return Ok(());
+        }
         let mut statistics = AffineStatistics::new(&self.layout, self.source.dtype());
         while statistics.wants_pass() {
             statistics.end_pass()?;
@@ -129,7 +162,10 @@ impl<'m> Planar<'m> {
         non_finite: NonFinite,
         share: usize,
         proceed: &dyn Fn() -> Result<()>,
-    ) -> Result<AffineEncoder<'_>> {
+    ) -> Result<Encoder<'_>> {
+        if let Some(transcoder) = &self.transcoder {
+            return Ok(Encoder::Transcode(transcoder));
+        }
         let mut options = CodecOptions::default();
         options.non_finite = non_finite;
         let dtype = self.source.dtype();
@@ -155,7 +191,10 @@ impl<'m> Planar<'m> {
             }
             statistics.end_pass()?;
         }
-        AffineEncoder::new(&self.layout, &options, statistics)
+        Ok(Encoder::Quantize {
+            from,
+            to: Box::new(AffineEncoder::new(&self.layout, &options, statistics)?),
+        })
     }
 
     /// Scales and zeros that belong to no unit: they are part of the first tile.
@@ -172,7 +211,7 @@ impl<'m> Planar<'m> {
     /// Makes the bytes of units in each plane.
     pub(super) fn make<'b>(
         &self,
-        encoder: &AffineEncoder<'_>,
+        encoder: &Encoder<'_>,
         units: Range<usize>,
         buffers: &'b mut Buffers,
         turns: &Turns,
@@ -195,15 +234,12 @@ impl<'m> Planar<'m> {
         let first = place.elements.start;
         self.source.read(first, source, &mut Memo::default())?;
         let _turn = early.unwrap_or_else(|| turns.take());
-        let from = block::codec(dtype)?;
         for start in units.clone().step_by(self.chunk()) {
             proceed()?;
             let units = start..units.end.min(start + self.chunk());
             let part = self.layout.place(units.clone())?;
             let elements = part.elements.start - first..part.elements.end - first;
-            values.resize(elements.len(), 0.0);
-            let bytes = bytes(dtype, elements.start)..bytes(dtype, elements.end);
-            from.decode(Isa::preferred()?, &source[bytes], values);
+            let source = &source[bytes(dtype, elements.start)..bytes(dtype, elements.end)];
             let [codes, scales, zeros] = &mut *planes;
             let within = |range: &Range<usize>, whole: &Range<usize>| {
                 range.start - whole.start..range.end - whole.start
@@ -213,14 +249,37 @@ impl<'m> Planar<'m> {
                 scales: &mut scales[within(&part.scales, &place.scales)],
                 zeros: &mut zeros[within(&part.zeros, &place.zeros)],
             };
-            encoder.encode(units, Floats::F32(values), planes, scratch)?;
+            match encoder {
+                Encoder::Quantize { from, to } => {
+                    values.resize(elements.len(), 0.0);
+                    from.decode(Isa::preferred()?, source, values);
+                    to.encode(units, Floats::F32(values), planes, scratch)?;
+                }
+                Encoder::Transcode(transcoder) => {
+                    let planes = [planes.codes, planes.scales, planes.zeros];
+                    transcoder.convert(&self.layout, units, source, planes)?;
+                }
+            }
         }
-        if !self.layout.is_grouped() && units.start == 0 {
+        if let Encoder::Quantize { to, .. } = encoder
+            && !self.layout.is_grouped()
+            && units.start == 0
+        {
             let [_, scales, zeros] = &mut *planes;
-            self.store_shared(encoder, scales, zeros);
+            self.store_shared(to, scales, zeros);
         }
         let pieces = planes.iter().zip(ranges);
         let pieces = pieces.map(|(plane, range)| (range.start as u64, &plane[..]));
         Ok(pieces.collect())
     }
+}
+
+/// The least number of units that are whole rows and begin whole bytes in every plane.
+fn whole_rows(layout: &AffineLayout, shape: &[usize]) -> Result<usize> {
+    let (rows, _) = rows_and_cols(shape)?;
+    let per_row = (layout.units() / rows.max(1)).max(1);
+    let align = layout.align();
+    let rows = [1, 2, 4, 8].into_iter();
+    let fitting = rows.map(|n| n * per_row).find(|n| n.is_multiple_of(align));
+    Ok(fitting.unwrap_or(per_row * align))
 }

@@ -8,7 +8,6 @@ use crate::job::evaluate::Source;
 use crate::job::planar::{self, Planar};
 use crate::job::turns::Turns;
 use crate::model::{ImportanceSource, Model, OutputTensor};
-use crate::planar::AffineEncoder;
 use crate::tensor::Encoding;
 
 /// One output tensor with its resolved source. It is divided in steps: elements, or for planar
@@ -22,13 +21,13 @@ pub(super) struct Task<'m> {
 #[derive(Debug)]
 enum Form<'m> {
     Blocks(Blocks<'m>),
-    Planar(Planar<'m>),
+    Planar(Box<Planar<'m>>),
 }
 
 /// What is done to the elements of a [`Task`].
 pub(super) enum Encoder<'t> {
     Blocks(blocks::Encoder),
-    Planar(Box<AffineEncoder<'t>>),
+    Planar(planar::Encoder<'t>),
 }
 
 /// The memory of one worker, kept from tile to tile where it suffices.
@@ -53,7 +52,7 @@ impl<'m> Task<'m> {
         }
         let form = match &output.encoding {
             Encoding::Block(dtype) => Form::Blocks(Blocks::new(output, source, *dtype)?),
-            Encoding::Affine(spec) => Form::Planar(Planar::new(output, source, spec)?),
+            Encoding::Affine(spec) => Form::Planar(Box::new(Planar::new(output, source, spec)?)),
             other => {
                 return Err(Error::unsupported(format!(
                     "jobs do not write the encoding {other:?}"
@@ -160,7 +159,7 @@ impl<'m> Task<'m> {
             Form::Blocks(blocks) => blocks.encoder(importance, non_finite).map(Encoder::Blocks),
             Form::Planar(planar) => {
                 let encoder = planar.encoder(non_finite, share, proceed)?;
-                Ok(Encoder::Planar(Box::new(encoder)))
+                Ok(Encoder::Planar(encoder))
             }
         }
     }

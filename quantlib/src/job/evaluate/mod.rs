@@ -245,12 +245,17 @@ impl<'m> Source<'m> {
         }
     }
 
-    /// [`read`](Self::read) for values to calculate with: plain floats, widened.
+    /// [`read`](Self::read) for values to calculate with: plain floats or whole blocks, widened.
     pub(super) fn read_values(&self, start: usize, out: &mut [f32], memo: &mut Memo) -> Result<()> {
-        let size = self.dtype.block_bytes();
-        let mut bytes = vec![0; out.len().min(CHUNK) * size];
+        if !start.is_multiple_of(self.dtype.block_len()) {
+            return Err(Error::unsupported(format!(
+                "cannot calculate with parts of {} blocks",
+                self.dtype
+            )));
+        }
+        let mut bytes = vec![0; self.dtype.row_bytes(out.len().min(CHUNK))?];
         for (i, values) in out.chunks_mut(CHUNK).enumerate() {
-            let bytes = &mut bytes[..values.len() * size];
+            let bytes = &mut bytes[..self.dtype.row_bytes(values.len())?];
             self.read(start + i * CHUNK, bytes, memo)?;
             widen(self.dtype, bytes, values)?;
         }

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 pub enum Expr {
     /// An input tensor as it is stored.
     Input(String),
-    /// The values rounded to another plain float type (nearest, ties to even).
+    /// The values, decoded if they are blocks, rounded to another plain float type (nearest, ties to
+    /// even).
     Cast {
         /// The values.
         of: Box<Expr>,
