@@ -2,7 +2,9 @@
 //! and what does not fit is refused with a reason.
 
 use quantlib::affine::{Element, Group, Packing, Zero};
-use quantlib::transcode::{Encoded, EncodedView, TargetWish, target, transcode_with};
+use quantlib::transcode::{
+    Encoded, EncodedView, TargetWish, block_target, target, transcode_with,
+};
 use quantlib::{
     AffineSpec, AffineTensor, CodecOptions, DType, Encoding, ErrorKind, QuantizedTensor,
     quantize_affine, transcode,
@@ -148,6 +150,8 @@ fn products_of_scales_need_f32() {
         same(&mlx.dequantize().unwrap(), &q.dequantize().unwrap());
         let spec = mlx.into_affine().unwrap().spec().clone();
         assert_eq!(spec, AffineSpec::mlx(bits, 32, DType::F32));
+        let same = block_target(dtype, "mlx", &TargetWish::default());
+        assert_eq!(same.unwrap(), Encoding::Affine(spec));
         let half = Encoding::Affine(AffineSpec::mlx(bits, 32, DType::F16));
         let error = transcode(&q, &half).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);

@@ -26,7 +26,7 @@ use side::Source;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-pub use target::{TargetWish, target};
+pub use target::{TargetWish, block_target, target};
 
 /// A borrowed encoded tensor: what [`transcode`] reads.
 #[derive(Clone, Copy, Debug)]

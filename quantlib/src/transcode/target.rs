@@ -1,7 +1,7 @@
 //! The encodings that a tensor can be transcoded to, by name.
 
 use super::EncodedView;
-use super::side::Source;
+use super::side::{Side, Source};
 use crate::affine::{AffineSpec, AffineWish, Clip, Element, Group};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -40,7 +40,18 @@ pub struct TargetWish {
 /// # Errors
 /// `misuse` for a name that is neither, `unsupported` if the tensor cannot be transcoded at all.
 pub fn target(tensor: EncodedView<'_>, name: &str, wish: &TargetWish) -> Result<Encoding> {
-    let form = Source::new(tensor, Isa::Portable)?.side().form;
+    of_form(Source::new(tensor, Isa::Portable)?.side().form, name, wish)
+}
+
+/// [`target`] of blocks of a type, whatever is in them.
+///
+/// # Errors
+/// Those of [`target`].
+pub fn block_target(dtype: DType, name: &str, wish: &TargetWish) -> Result<Encoding> {
+    of_form(Side::block(dtype, &[])?.form, name, wish)
+}
+
+fn of_form(form: Form, name: &str, wish: &TargetWish) -> Result<Encoding> {
     let float = matches!(form.element, Element::E2M1 | Element::E4M3);
     let planar_float = match (name, form.element, form.group) {
         ("gpt-oss", ..) => Some("gpt-oss"),
