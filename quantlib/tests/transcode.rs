@@ -425,6 +425,18 @@ fn results_do_not_depend_on_threads_and_isa() {
 }
 
 #[test]
+fn the_first_tile_that_does_not_fit_is_named() {
+    let mut data = blocks(DType::Q8_0, 2000, 256, 17).into_data();
+    for row in [1100, 1500, 1999] {
+        data[row * 8 * 34 + 1] = 0x7c;
+    }
+    let q = QuantizedTensor::new(DType::Q8_0, vec![2000, 256], data).unwrap();
+    for _ in 0..20 {
+        refused(&q, &named((&q).into(), "mlx"), "row 1100, columns 0 to 31");
+    }
+}
+
+#[test]
 fn shapes_are_kept() {
     let x = weights(6, 64, 15);
     let data = quantlib::quantize(&x, 64, DType::Mxfp4, None)

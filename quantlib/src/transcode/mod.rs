@@ -185,7 +185,12 @@ pub fn transcode_with<'a>(
     if threads == 1 || tiles.len() == 1 {
         tiles.into_iter().try_for_each(convert)?;
     } else {
-        parallel::pool(threads)?.install(|| tiles.into_par_iter().try_for_each(convert))?;
+        // Of several tiles that do not fit the first is told, whichever thread meets it.
+        let refused = parallel::pool(threads)?.install(|| {
+            let results = tiles.into_par_iter().map(convert);
+            results.find_first(Result::is_err)
+        });
+        refused.transpose()?;
     }
     output.finish()
 }
