@@ -2,9 +2,7 @@
 //! and what does not fit is refused with a reason.
 
 use quantlib::affine::{Element, Group, Packing, Zero};
-use quantlib::transcode::{
-    Encoded, EncodedView, TargetWish, block_target, target, transcode_with,
-};
+use quantlib::transcode::{Encoded, EncodedView, TargetWish, block_target, target, transcode_with};
 use quantlib::{
     AffineSpec, AffineTensor, CodecOptions, DType, Encoding, ErrorKind, QuantizedTensor,
     quantize_affine, transcode,
