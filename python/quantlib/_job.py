@@ -52,6 +52,7 @@ def quantize_model(
     nodes: Mapping[str, str] | None = None,
     per_tensor: bool = False,
     reduce_range: bool = False,
+    keep_io: bool = False,
     external_data: Literal["auto", "always", "never"] | None = None,
 ) -> Report:
     """Quantize a model: the file that llama-quantize writes, byte for byte; or an ONNX model.
@@ -65,8 +66,8 @@ def quantize_model(
     recipe : str
         A name of llama-quantize in either case, such as "q4_k_m"; "q4_k" means the same here. For
         ONNX models "int4" or "int8": weights of matrix products in blocks, as onnxruntime's
-        ``matmul_nbits_quantizer`` makes them; or "dynamic-int8": products of integers, as its
-        ``quantize_dynamic`` makes them.
+        ``matmul_nbits_quantizer`` makes them; "dynamic-int8": products of integers, as its
+        ``quantize_dynamic`` makes them; or "fp16": floats of 16 bits wherever operators take them.
     imatrix : path or ImportanceMatrix, optional
         How much each column matters: a file that llama-imatrix or :meth:`ImportanceMatrix.save`
         wrote, in GGUF or the older .dat form, which is read tensor by tensor; or a matrix in memory.
@@ -129,6 +130,8 @@ def quantize_model(
         "dynamic-int8": one scale for a whole weight instead of one for each column.
     reduce_range : bool
         "dynamic-int8": weights of 7 bits, for CPUs whose products of 8-bit integers saturate.
+    keep_io : bool
+        "fp16": inputs and outputs of the model stay f32.
     external_data : {"auto", "always", "never"}, optional
         ONNX: whether data go to a file beside the model, ``OUT.data``.
 
@@ -161,6 +164,7 @@ def quantize_model(
         "nodes": list((nodes or {}).items()),
         "per_tensor": per_tensor,
         "reduce_range": reduce_range,
+        "keep_io": keep_io,
         "external_data": external_data,
     }
     return Report(json.loads(_quantlib.quantize_model(src, out, recipe, wishes)))

@@ -62,6 +62,7 @@ struct OnnxWishes {
     nodes: Vec<(String, String)>,
     per_tensor: bool,
     reduce_range: bool,
+    keep_io: bool,
     external_data: Option<String>,
 }
 
@@ -197,6 +198,7 @@ impl OnnxWishes {
         wish.overrides = nodes.collect::<Result<_, _>>().map_err(to_python)?;
         wish.per_tensor = self.per_tensor;
         wish.reduce_range = self.reduce_range;
+        wish.keep_io = self.keep_io;
         wish.save = save_options(self.external_data)?;
         Ok(wish)
     }

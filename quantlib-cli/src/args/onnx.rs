@@ -53,6 +53,10 @@ pub(crate) struct OnnxOptions {
     #[arg(long)]
     pub(crate) reduce_range: bool,
 
+    /// fp16: inputs and outputs of the model stay f32
+    #[arg(long)]
+    pub(crate) keep_io: bool,
+
     #[command(flatten)]
     pub(crate) save: OnnxSave,
 }
@@ -79,6 +83,7 @@ impl OnnxOptions {
         wish.overrides = self.node;
         wish.per_tensor = self.per_tensor;
         wish.reduce_range = self.reduce_range;
+        wish.keep_io = self.keep_io;
         wish.save = self.save.options();
         wish
     }
@@ -95,6 +100,7 @@ impl OnnxOptions {
             || !self.node.is_empty()
             || self.per_tensor
             || self.reduce_range
+            || self.keep_io
             || self.save.external_data.is_some()
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Quantize {
     pub(crate) src: PathBuf,
 
     /// What most tensors become, such as q4_k_m or q8_0; `quantlib types` lists all recipes. For ONNX
-    /// models int4, int8 or dynamic-int8; for MLX folders mlx-4bit and so on
+    /// models int4, int8, dynamic-int8 or fp16; for MLX folders mlx-4bit and so on
     #[arg(short = 't', long = "type", value_name = "NAME", value_parser = Target::parse)]
     pub(crate) target: Target,
 

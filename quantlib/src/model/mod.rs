@@ -7,6 +7,7 @@ mod plan;
 mod reader;
 mod value;
 
+pub(crate) use expr::within_f16;
 pub use expr::{Expr, Product, Typed};
 pub use importance::{
     DEFAULT_CHUNK_SIZE, ImportanceMatrix, ImportanceSource, ImportanceSummary, Statistics,

@@ -8,7 +8,9 @@ pub mod data_type {
     pub const FLOAT: i64 = 1;
     pub const UINT8: i64 = 2;
     pub const INT8: i64 = 3;
+    pub const INT32: i64 = 6;
     pub const INT64: i64 = 7;
+    pub const BOOL: i64 = 9;
     pub const FLOAT16: i64 = 10;
     pub const UINT4: i64 = 21;
     pub const INT4: i64 = 22;

@@ -135,13 +135,13 @@ pub fn make_node(
         }
     }
     for (name, value) in attributes {
-        message.push(node::ATTRIBUTE, make_int(name, *value));
+        message.push(node::ATTRIBUTE, make_int_attribute(name, *value));
     }
     message
 }
 
 /// An integer attribute.
-fn make_int(name: &str, value: i64) -> Message {
+pub(crate) fn make_int_attribute(name: &str, value: i64) -> Message {
     /// `AttributeProto.AttributeType.INT`
     const INT: i64 = 2;
     Message::of([

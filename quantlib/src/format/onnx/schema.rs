@@ -90,6 +90,7 @@ schema! {
         S = 4: Text;
         T = 5: One(Kind::Tensor);
         G = 6: One(Kind::Graph);
+        FLOATS = 7: Data;
         INTS = 8: Text;
         TENSORS = 10: Many(Kind::Tensor);
         GRAPHS = 11: Many(Kind::Graph);

@@ -58,6 +58,8 @@ pub enum Use {
 pub struct Graphs<'d> {
     /// The graphs.
     pub graphs: Vec<&'d Message>,
+    /// For each the graph around it, and the index there of the node that it is in.
+    pub parents: Vec<Option<(usize, usize)>>,
     /// The constants of all of them, in the same order.
     pub weights: Vec<Weight<'d>>,
 }
@@ -77,9 +79,10 @@ impl<'d> Graphs<'d> {
     pub fn new(document: &'d Document) -> Self {
         let mut found = Self {
             graphs: Vec::new(),
+            parents: Vec::new(),
             weights: Vec::new(),
         };
-        found.graph(document.graph(), &mut Vec::new());
+        found.graph(document.graph(), None, &mut Vec::new());
         found
     }
 
@@ -89,9 +92,20 @@ impl<'d> Graphs<'d> {
         nodes.nth(index).map(Node::new)
     }
 
-    fn graph(&mut self, message: &'d Message, scopes: &mut Vec<Scope<'d>>) {
+    /// Whether a node has branches or a body.
+    pub fn has_subgraph(&self, place: (usize, usize)) -> bool {
+        self.parents.contains(&Some(place))
+    }
+
+    fn graph(
+        &mut self,
+        message: &'d Message,
+        parent: Option<(usize, usize)>,
+        scopes: &mut Vec<Scope<'d>>,
+    ) {
         let own = self.graphs.len();
         self.graphs.push(message);
+        self.parents.push(parent);
         scopes.push(Scope::new());
         self.define(own, message, scopes);
         for (index, node) in message.messages(graph::NODE).enumerate() {
@@ -103,7 +117,7 @@ impl<'d> Graphs<'d> {
             for attribute in node.messages(node::ATTRIBUTE) {
                 let graphs = attribute.messages(attribute::GRAPHS);
                 let subgraphs = attribute.messages(attribute::G).chain(graphs);
-                subgraphs.for_each(|subgraph| self.graph(subgraph, scopes));
+                subgraphs.for_each(|subgraph| self.graph(subgraph, Some((own, index)), scopes));
             }
         }
         for output in message.messages(graph::OUTPUT) {

@@ -13,7 +13,7 @@ use crate::block;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::job::products::{Memo, Products};
-use crate::model::{Expr, Model};
+use crate::model::{Expr, Model, within_f16};
 use crate::numeric::f8;
 use crate::simd::Isa;
 use gather::Gather;
@@ -37,6 +37,7 @@ enum Op<'m> {
         index: usize,
     },
     Cast(Box<Source<'m>>),
+    Narrow(Box<Source<'m>>),
     /// The elements of another expression from `first` on.
     From {
         of: Box<Source<'m>>,
@@ -86,6 +87,7 @@ impl<'m> Source<'m> {
                 })?,
             },
             Expr::Cast { of, .. } => Op::Cast(inner(of)?),
+            Expr::Narrow(of) => Op::Narrow(inner(of)?),
             Expr::Reshape { of, .. } => Op::From {
                 of: inner(of)?,
                 first: 0,
@@ -173,6 +175,7 @@ impl<'m> Source<'m> {
             Op::Input { .. } | Op::Values(_) | Op::Mxfp4 { .. } => self.dtype,
             Op::Concat(parts) => parts.first().map_or(self.dtype, Self::stored_dtype),
             Op::Cast(of)
+            | Op::Narrow(of)
             | Op::From { of, .. }
             | Op::Slice { of, .. }
             | Op::SwapRows { of, .. }
@@ -201,9 +204,11 @@ impl<'m> Source<'m> {
             Op::Input { .. } | Op::Values(_) => 0,
             Op::From { of, .. } | Op::SwapRows { of, .. } | Op::Words(of) => of.scratch_bytes(),
             // A chunk as it is read, of at most 8 bytes an element, or also one of f32.
-            Op::Slice { of, .. } | Op::Transpose { of, .. } | Op::Cast(of) | Op::Add { of, .. } => {
-                2 * own + of.scratch_bytes()
-            }
+            Op::Slice { of, .. }
+            | Op::Transpose { of, .. }
+            | Op::Cast(of)
+            | Op::Narrow(of)
+            | Op::Add { of, .. } => 2 * own + of.scratch_bytes(),
             Op::Concat(parts) => parts.iter().map(Self::scratch_bytes).max().unwrap_or(0),
             Op::AddProducts(products) => products.scratch_bytes(),
             Op::Rescale { of, scales, .. } => {
@@ -231,6 +236,7 @@ impl<'m> Source<'m> {
             Op::SwapRows { of, view } => self.read_swapped(of, *view, start, out, memo),
             Op::Transpose { of, axes } => Gather::new(of, axes, &self.shape, start, out).run(memo),
             Op::Cast(of) => self.calculate(of, start, out, memo, |x| x),
+            Op::Narrow(of) => self.calculate(of, start, out, memo, within_f16),
             Op::Add { of, value } => self.calculate(of, start, out, memo, |x| x + value),
             Op::AddProducts(products) => products.read(start, out, memo),
             Op::Mxfp4 { codes, scales } => microscaled::read(codes, scales, start, out, memo),

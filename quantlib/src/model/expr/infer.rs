@@ -32,6 +32,14 @@ impl Expr {
                     ..from
                 })
             }
+            Self::Narrow(of) => {
+                let from = of.infer(lookup)?;
+                plain(&from)?;
+                Ok(Typed {
+                    dtype: DType::F16,
+                    ..from
+                })
+            }
             Self::Reshape { of, shape } => {
                 let from = of.infer(lookup)?;
                 let same_row = from.shape.last() == shape.last();

@@ -23,6 +23,10 @@ pub enum Expr {
         /// The type to round to.
         dtype: DType,
     },
+    /// The values as f16 (nearest, ties to even), of which finite ones beyond f16's range become ±65504
+    /// and those but zero that are nearer to it than 5.96e-8 the least numbers of f16: as onnxruntime's
+    /// converter has it.
+    Narrow(Box<Expr>),
     /// The same elements in the same order under another shape.
     Reshape {
         /// The values.
@@ -166,6 +170,11 @@ impl Expr {
         }
     }
 
+    /// [`Narrow`](Self::Narrow).
+    pub fn narrow(self) -> Self {
+        Self::Narrow(Box::new(self))
+    }
+
     /// The names of the input tensors, in order of first use.
     pub fn inputs(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -182,6 +191,7 @@ impl Expr {
             Self::Input(name) => visit(name),
             Self::Concat(parts) => parts.iter().for_each(|part| part.visit_inputs(visit)),
             Self::Cast { of, .. }
+            | Self::Narrow(of)
             | Self::Reshape { of, .. }
             | Self::Slice { of, .. }
             | Self::SwapRows { of, .. }
@@ -212,6 +222,7 @@ impl Expr {
                 of: inner(of),
                 dtype: *dtype,
             },
+            Self::Narrow(of) => Self::Narrow(inner(of)),
             Self::Reshape { of, shape } => Self::Reshape {
                 of: inner(of),
                 shape: shape.clone(),
@@ -267,5 +278,17 @@ impl Expr {
             },
             Self::Values { .. } => self.clone(),
         }
+    }
+}
+
+/// What [`Expr::Narrow`] rounds to f16.
+pub(crate) fn within_f16(x: f32) -> f32 {
+    /// Less than half of f16's least number would become zero.
+    const LEAST: f32 = 5.96e-8;
+    const MOST: f32 = 65504.0;
+    match x.abs() {
+        small if small > 0.0 && small < LEAST => LEAST.copysign(x),
+        large if large > MOST && large.is_finite() => MOST.copysign(x),
+        _ => x,
     }
 }

@@ -3,16 +3,20 @@
 use super::OnnxPlan;
 use crate::error::{Error, Result};
 use crate::format::onnx::schema::{
-    graph, model as root, operator_set, tensor as tensor_field, value,
+    attribute, container_type, graph, model as root, node as node_field, operator_set,
+    tensor as tensor_field, tensor_type, value, value_type,
 };
 use crate::format::onnx::{
-    Bytes, Document, Graphs, Message, Names, Node, Origin, Reader, Tensor, Use, Weight,
+    Bytes, Document, Graphs, Message, Names, Node, Origin, Reader, Tensor, Use, Value, Weight,
     each_graph_mut, make_tensor,
 };
 use crate::io::Limits;
 use crate::model::{Expr, Model, OutputTensor, Plan, TensorInfo};
 use crate::tensor::Encoding;
 use std::collections::{HashMap, HashSet};
+
+/// Bytes of a weight that are looked at together.
+const CHUNK: usize = 1 << 20;
 
 /// Where a node is: its graph, and its index there.
 pub(super) type Place = (usize, usize);
@@ -31,6 +35,8 @@ pub(super) struct Draft<'d> {
     inputs: HashMap<(usize, usize, usize), usize>,
     /// How many uses of each weight the output no longer has.
     released: Vec<usize>,
+    /// Weights in whose place there are others of the same names.
+    replaced: HashSet<usize>,
     edits: HashMap<usize, GraphEdits>,
     opsets: Vec<(&'static str, i64)>,
     least_ir: i64,
@@ -47,6 +53,27 @@ struct GraphEdits {
     first: Vec<Message>,
     /// What takes the place of a node; nothing if it goes.
     nodes: HashMap<usize, Vec<Message>>,
+    /// What changes in a node that stays.
+    adjusts: HashMap<usize, Adjust>,
+    /// Nodes after all others.
+    last: Vec<Message>,
+    /// Values that are declared with other element types.
+    retyped: HashMap<String, i64>,
+}
+
+/// What changes in a node that stays where it is, with the graphs in it.
+#[derive(Default)]
+pub(super) struct Adjust {
+    /// Nodes that come before it.
+    pub(super) before: Vec<Message>,
+    /// Inputs by index, and their new names.
+    pub(super) inputs: Vec<(usize, String)>,
+    /// Outputs likewise.
+    pub(super) outputs: Vec<(usize, String)>,
+    /// Attributes in the place of those of the same names.
+    pub(super) attributes: Vec<Message>,
+    /// Names of attributes that go.
+    pub(super) dropped: Vec<&'static str>,
 }
 
 /// A plane of a planned tensor as an initializer: the number of its element type, and its shape.
@@ -65,6 +92,7 @@ impl<'d> Draft<'d> {
             nodes: graphs.graphs.iter().map(nodes).collect(),
             inputs: inputs(&graphs),
             released: vec![0; graphs.weights.len()],
+            replaced: HashSet::new(),
             names: Names::new(document),
             document,
             graphs,
@@ -152,6 +180,46 @@ impl<'d> Draft<'d> {
         self.edits(graph).nodes.insert(index, nodes);
     }
 
+    /// Changes a node where it is.
+    pub(super) fn adjust_node(&mut self, (graph, index): Place, adjust: Adjust) {
+        self.edits(graph).adjusts.insert(index, adjust);
+    }
+
+    /// Puts a node after all others of a graph.
+    pub(super) fn put_last(&mut self, graph: usize, node: Message) {
+        self.edits(graph).last.push(node);
+    }
+
+    /// Declares another element type for an input, output or value of a graph.
+    pub(super) fn retype(&mut self, graph: usize, name: String, data_type: i64) {
+        self.edits(graph).retyped.insert(name, data_type);
+    }
+
+    /// Leaves a weight out, because another of the same name was added.
+    pub(super) fn replace_weight(&mut self, weight: usize) {
+        self.replaced.insert(weight);
+    }
+
+    /// How many elements of a weight are so; reads all of them.
+    pub(super) fn count(&self, key: &str, is_so: impl Fn(f32) -> bool) -> Result<usize> {
+        let Some(index) = self.model.index_of(key) else {
+            return Ok(0);
+        };
+        let info = &self.model.tensors()[index];
+        let bytes = info.dtype.tensor_bytes(&info.shape)?;
+        let (mut buffer, mut count) = (vec![0; CHUNK.min(bytes)], 0);
+        for start in (0..bytes).step_by(CHUNK) {
+            let chunk = &mut buffer[..CHUNK.min(bytes - start)];
+            self.model.read_at(index, start as u64, chunk)?;
+            let (numbers, _) = chunk.as_chunks::<4>();
+            count += numbers
+                .iter()
+                .filter(|x| is_so(f32::from_le_bytes(**x)))
+                .count();
+        }
+        Ok(count)
+    }
+
     /// Adds an initializer of few elements to a graph; `raw` is little-endian.
     pub(super) fn add_constant(&mut self, graph: usize, plane: &PlaneInfo, raw: &[u8]) {
         let raw = Bytes::Memory(raw.into());
@@ -161,7 +229,9 @@ impl<'d> Draft<'d> {
 
     /// Whether nobody uses a weight any more whom somebody used.
     fn is_dropped(&self, weight: usize) -> bool {
-        self.released[weight] > 0 && self.released[weight] == self.graphs.weights[weight].uses.len()
+        let uses = self.graphs.weights[weight].uses.len();
+        let released = self.released[weight];
+        self.replaced.contains(&weight) || (released > 0 && released == uses)
     }
 
     /// Takes `Constant` nodes that nobody uses any more out, and tells of weights in two forms.
@@ -206,6 +276,7 @@ impl<'d> Draft<'d> {
         each_graph_mut(&mut document, &mut |id, message| {
             edit_initializers(message, &copies, id, drop_inputs);
             if let Some(edits) = self.edits.remove(&id) {
+                edit_values(message, &edits.retyped);
                 edit_nodes(message, edits);
             }
         });
@@ -319,12 +390,74 @@ fn edit_nodes(message: &mut Message, mut edits: GraphEdits) {
                 let nodes = nodes.into_iter();
                 nodes.for_each(|node| message.push(graph::NODE, node));
             }
-            None => message.fields_mut().push(field),
+            None => match (edits.adjusts.remove(&index), field.value) {
+                (Some(adjust), Value::Message(mut node)) => {
+                    let before = adjust.before.iter().cloned();
+                    before.for_each(|node| message.push(graph::NODE, node));
+                    adjust.apply(&mut node);
+                    message.push(graph::NODE, node);
+                }
+                (_, value) => message.push(graph::NODE, value),
+            },
         }
         index += 1;
     }
+    for node in edits.last {
+        message.push(graph::NODE, node);
+    }
     for tensor in edits.initializers {
         message.push(graph::INITIALIZER, tensor);
+    }
+}
+
+impl Adjust {
+    fn apply(self, node: &mut Message) {
+        for (number, names) in [
+            (node_field::INPUT, self.inputs),
+            (node_field::OUTPUT, self.outputs),
+        ] {
+            for (index, name) in names {
+                let fields = node.fields_mut().iter_mut();
+                if let Some(field) = fields.filter(|field| field.number == number).nth(index) {
+                    field.value = name.as_str().into();
+                }
+            }
+        }
+        let made = self.attributes.iter();
+        let gone: Vec<_> = made.map(|each| each.text(attribute::NAME)).collect();
+        node.edit(node_field::ATTRIBUTE, &mut |each| {
+            let name = each.text(attribute::NAME);
+            !gone.contains(&name) && !self.dropped.contains(&name)
+        });
+        for made in self.attributes {
+            node.push(node_field::ATTRIBUTE, made);
+        }
+    }
+}
+
+/// Declares other element types.
+fn edit_values(message: &mut Message, retyped: &HashMap<String, i64>) {
+    for number in [graph::INPUT, graph::OUTPUT, graph::VALUE_INFO] {
+        for info in message.messages_mut(number) {
+            let data_type = retyped.get(info.text(value::NAME)).copied();
+            let of = info.message_mut(value::TYPE);
+            if let (Some(data_type), Some(of)) = (data_type, of) {
+                retype(of, data_type);
+            }
+        }
+    }
+}
+
+/// Gives a tensor type, or what is in a sequence, another element type.
+fn retype(of: &mut Message, data_type: i64) {
+    if let Some(tensor) = of.message_mut(value_type::TENSOR_TYPE) {
+        tensor.set(tensor_type::ELEM_TYPE, data_type);
+    }
+    for number in [value_type::SEQUENCE_TYPE, value_type::OPTIONAL_TYPE] {
+        let nested = of.message_mut(number);
+        if let Some(inner) = nested.and_then(|it| it.message_mut(container_type::ELEM_TYPE)) {
+            retype(inner, data_type);
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What becomes of an ONNX model: which weights are quantized, and how the graph changes for it.
 //!
-//! One file a recipe. They share [`Draft`](draft::Draft), which finds weights and their users and
-//! collects edits of the graphs, and [`matrix`], which knows the shapes that products' weights have.
+//! One file a recipe. They share `draft`, which finds weights and their users and
+//! collects edits of the graphs, and `matrix`, which knows the shapes that products' weights have.
 
 mod draft;
 mod dynamic;
 mod embedding;
+mod half;
 mod matrix;
 mod weight_only;
 mod wish;
@@ -34,11 +35,13 @@ pub enum OnnxRecipe {
     /// Weights in 8 bits with a scale for each column; what goes through them is quantized while the
     /// model runs, and products are of integers.
     DynamicInt8,
+    /// Floats of 16 bits instead of 32, wherever operators take them.
+    Fp16,
 }
 
 impl OnnxRecipe {
     /// The recipes that quantize.
-    pub const ALL: &[Self] = &[Self::Int4, Self::Int8, Self::DynamicInt8];
+    pub const ALL: &[Self] = &[Self::Int4, Self::Int8, Self::DynamicInt8, Self::Fp16];
 
     /// The operators of which some recipe quantizes the weights.
     pub(crate) const WEIGHTED: &[&'static str] = &["MatMul", "Gemm", "Conv", "Gather"];
@@ -50,6 +53,7 @@ impl OnnxRecipe {
             Self::Int4 => "int4",
             Self::Int8 => "int8",
             Self::DynamicInt8 => "dynamic-int8",
+            Self::Fp16 => "fp16",
         }
     }
 
@@ -57,7 +61,7 @@ impl OnnxRecipe {
     /// by it.
     pub fn operators(self) -> &'static [&'static str] {
         match self {
-            Self::Copy => &[],
+            Self::Copy | Self::Fp16 => &[],
             Self::Int4 | Self::Int8 => &["MatMul", "Gemm"],
             Self::DynamicInt8 => &["MatMul", "Gemm", "Conv"],
         }
@@ -67,6 +71,7 @@ impl OnnxRecipe {
     pub(super) fn is_for_nodes(self) -> bool {
         match self {
             Self::Copy | Self::Int4 | Self::Int8 | Self::DynamicInt8 => true,
+            Self::Fp16 => false,
         }
     }
 }
@@ -119,7 +124,10 @@ pub fn plan(document: &Document, wish: &OnnxQuantization) -> Result<OnnxPlan> {
     let mut draft = Draft::new(document, &Limits::default())?;
     if wish.recipe != OnnxRecipe::Copy {
         wish.check()?;
-        each_node(&mut draft, wish)?;
+        match wish.recipe {
+            OnnxRecipe::Fp16 => half::apply(&mut draft, wish)?,
+            _ => each_node(&mut draft, wish)?,
+        }
         let functions = document.model().messages(schema::model::FUNCTIONS).count();
         if functions > 0 {
             draft.note(format!(

@@ -115,6 +115,8 @@ pub struct OnnxQuantization {
     pub exclude_operators: Vec<String>,
     /// Nodes with other recipes; the first that fits counts, before everything else.
     pub overrides: Vec<OnnxOverride>,
+    /// Inputs and outputs of the model stay f32. For the recipe `fp16`.
+    pub keep_io: bool,
     /// Whether the output has its data beside it.
     pub save: SaveOptions,
 }
@@ -134,6 +136,7 @@ impl OnnxQuantization {
             exclude: Vec::new(),
             exclude_operators: Vec::new(),
             overrides: Vec::new(),
+            keep_io: false,
             save: SaveOptions::default(),
         }
     }
@@ -177,6 +180,14 @@ impl OnnxQuantization {
             true => Choice::Recipe(self.recipe),
             false => Choice::NotMeant,
         }
+    }
+
+    /// Whether a node is to be left alone by a recipe for whole models.
+    pub(super) fn keeps(&self, node: &Node<'_>) -> bool {
+        let mut overrides = self.overrides.iter();
+        let found = overrides.find(|other| other.pattern.is_in(node.name()));
+        let kept = found.is_some_and(|other| other.recipe == OnnxRecipe::Copy);
+        kept || self.excludes(node)
     }
 
     /// Whether a node is excluded by its name or its operator.
