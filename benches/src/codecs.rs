@@ -83,7 +83,7 @@ impl Codecs<'_> {
             .iter()
             .filter(|dtype| self.ggml.can_decode(**dtype))
         {
-            let data = encoded(&x, dtype, &weights);
+            let data = encoded(&x, x.len(), dtype, &weights);
             let theirs = |out: &mut Vec<f32>| self.ggml.dequantize(dtype, &data, out);
             let ours = |isa, out: &mut Vec<f32>| {
                 quantlib::dequantize_into(&data, dtype, &options(Some(isa), 1), out).unwrap();
@@ -135,9 +135,9 @@ impl Codecs<'_> {
     }
 }
 
-/// Many equal rows where the data is only to be long.
-fn encoded(x: &[f32], dtype: DType, weights: &[f32]) -> Vec<u8> {
+/// `len` elements, whose rows repeat where the data is only to be long.
+pub(crate) fn encoded(x: &[f32], len: usize, dtype: DType, weights: &[f32]) -> Vec<u8> {
     let rows = &x[..x.len().min(Where::Cache.rows() * COLS)];
     let data = quantlib::quantize(rows, COLS, dtype, Some(weights)).unwrap();
-    data.data().repeat(x.len() / rows.len())
+    data.data().repeat(len / rows.len())
 }

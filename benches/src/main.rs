@@ -1,10 +1,12 @@
 //! quantlib against its peers: first the results are compared, then both are timed in turn.
 //!
 //! `cargo run --release -p quantlib-bench [--quick] [PART…] [TYPE…]`: `encode` and `decode` against
-//! ggml with data in the cache, `memory` the same with data far larger, `threads` what more of them
-//! are worth, `matvec` products with a vector against ggml-cpu's, `candle` (with that feature) against
-//! candle. All parts and types if none is named.
+//! ggml with data in the cache, `memory` the same with data far larger, `bandwidth` what of the memory's
+//! speed is reached, `threads` what more of them are worth, `matvec` products with a vector against
+//! ggml-cpu's, `candle` (with that feature) against candle, `machine` what the machine gives just now.
+//! All parts and types if none is named.
 
+mod bandwidth;
 #[cfg(feature = "candle")]
 mod candle;
 mod codecs;
@@ -13,6 +15,7 @@ mod ggml;
 #[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../../quantlib-codecs/tests/matvec/ggml_cpu.rs"]
 mod ggml_cpu;
+mod machine;
 mod matvec;
 mod threads;
 mod timing;
@@ -23,7 +26,16 @@ use quantlib::{DType, Isa};
 use std::process::ExitCode;
 use timing::Effort;
 
-const PARTS: &[&str] = &["encode", "decode", "memory", "threads", "matvec", "candle"];
+const PARTS: &[&str] = &[
+    "encode",
+    "decode",
+    "memory",
+    "bandwidth",
+    "threads",
+    "matvec",
+    "candle",
+    "machine",
+];
 
 /// What the command line asks for.
 struct Wish {
@@ -100,6 +112,9 @@ fn run(wish: &Wish) -> Result<(), String> {
         effort: wish.effort(),
     };
     let every = wish.types(|_| true);
+    if wish.has("machine") {
+        machine::table(wish.effort());
+    }
     if wish.has("encode") {
         codecs(&isas, &every).encode(Where::Cache);
     }
@@ -111,6 +126,10 @@ fn run(wish: &Wish) -> Result<(), String> {
         let types = wish.types(is_one_pass);
         codecs(&best, &types).encode(Where::Memory);
         codecs(&best, &every).decode(Where::Memory);
+    }
+    if wish.has("bandwidth") && !wish.quick {
+        let decoded = wish.types(|dtype| ggml.can_decode(dtype));
+        bandwidth::tables(&decoded, &wish.types(is_one_pass), wish.effort());
     }
     if wish.has("threads") {
         threads::table(&wish.types(is_typical), wish.effort());

@@ -51,6 +51,12 @@ impl CodecOptions {
 /// Elements that one thread takes at a time: enough to amortize the hand-over, little enough for L2.
 const CHUNK: usize = 1 << 15;
 
+/// Bytes of a decoded tensor that no cache holds: from there on it is written past them.
+const PAST_CACHES: usize = 64 << 20;
+
+/// Elements that are decoded before they are written past the caches: they stay in L1.
+const PIECE: usize = 1 << 11;
+
 /// Whether tensors of this type can be encoded and decoded, not only copied.
 pub fn has_codec(dtype: DType) -> bool {
     block::codec(dtype).is_ok()
@@ -67,6 +73,7 @@ pub fn has_codec(dtype: DType) -> bool {
 /// has no encoder.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::DType;
 /// let weights: Vec<f32> = (0..512).map(|i| (i as f32).sin()).collect();
 /// let q = quantlib::quantize(&weights, 256, DType::BF16, None)?;
@@ -335,9 +342,13 @@ pub fn dequantize_into(
     let isa = options.isa()?;
     let chunk = (CHUNK / dtype.block_len()).max(1);
     let (chunk_len, chunk_bytes) = (chunk * dtype.block_len(), chunk * dtype.block_bytes());
+    let past_caches = size_of_val(out) >= PAST_CACHES;
     let decode = |(out, data): (&mut [f32], &[u8])| {
         options.check_cancelled()?;
-        codec.decode(isa, data, out);
+        match past_caches {
+            true => decode_past_caches(codec, dtype, isa, data, out),
+            false => codec.decode(isa, data, out),
+        }
         Ok(())
     };
     let threads = parallel::resolve_threads(options.threads);
@@ -352,6 +363,18 @@ pub fn dequantize_into(
             .zip(data.par_chunks(chunk_bytes))
             .try_for_each(decode)
     })
+}
+
+/// Decodes pieces to a buffer in L1, and from there past the caches: about half of the time that
+/// writing takes otherwise goes into reading what is overwritten.
+fn decode_past_caches(codec: &block::Codec, dtype: DType, isa: Isa, data: &[u8], out: &mut [f32]) {
+    let mut piece = [0.0; PIECE];
+    let bytes = PIECE / dtype.block_len() * dtype.block_bytes();
+    for (data, out) in data.chunks(bytes).zip(out.chunks_mut(PIECE)) {
+        let piece = &mut piece[..out.len()];
+        codec.decode(isa, data, piece);
+        simd::copy_past_caches(piece, out);
+    }
 }
 
 fn whole_blocks(len: usize, dtype: DType) -> Result<usize> {

@@ -192,6 +192,7 @@ impl DType {
     /// Bits that one element takes on average, scales included.
     ///
     /// ```
+    /// # use quantlib_codecs as quantlib;
     /// assert_eq!(quantlib::DType::Q4K.bits_per_weight(), 4.5);
     /// ```
     pub fn bits_per_weight(self) -> f64 {

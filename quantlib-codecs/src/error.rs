@@ -41,6 +41,7 @@ impl ErrorKind {
 /// What went wrong, in which file, tensor or key, and what to do about it.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::{DType, ErrorKind};
 /// let error = quantlib::quantize(&[0.0; 33], 33, DType::Q8_0, None).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Misuse);

@@ -23,6 +23,7 @@ const CHUNK: usize = 1 << 16;
 /// `misuse` if `x` is not as long as a row, `unsupported` if the type has no decoder.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::{DType, Floats};
 /// let weights: Vec<f32> = (0..512).map(|i| (i % 9) as f32).collect();
 /// let q = quantlib::quantize(&weights, 256, DType::Q4K, None)?;
@@ -76,6 +77,7 @@ pub fn matvec_into(
 /// `unsupported` if the type has no decoder, or ggml has no such product (Q8_1, Q8_K).
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::{DType, Floats};
 /// let weights: Vec<f32> = (0..512).map(|i| (i % 9) as f32).collect();
 /// let q = quantlib::quantize(&weights, 256, DType::Q4K, None)?;
@@ -128,6 +130,7 @@ pub fn matvec_q8_into(
 /// for other vectors without allocating.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::{CodecOptions, DType, Floats, Q8Vector};
 /// let options = CodecOptions::default();
 /// let weights = quantlib::quantize(&[1.0; 128], 32, DType::Q8_0, None)?;

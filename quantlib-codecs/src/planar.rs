@@ -108,6 +108,7 @@ impl AffineTensor {
 /// ask for.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::{AffineSpec, DType};
 /// let weights: Vec<f32> = (0..256).map(|i| (i as f32).sin()).collect();
 /// let spec = AffineSpec::mlx(4, 64, DType::F32);
@@ -271,6 +272,7 @@ impl<'a> Iterator for Tiles<'a> {
 /// Encodes a tensor tile by tile, for whoever does not have it in memory.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::planar::{AffineEncoder, AffinePlanesMut, AffineScratch, AffineStatistics};
 /// use quantlib::{AffineLayout, AffineSpec, CodecOptions, DType};
 /// let layout = AffineLayout::new(&AffineSpec::mlx(8, 32, DType::F32), &[1000, 64])?;

@@ -240,6 +240,7 @@ impl<'a> TensorView<'a> {
 /// A quantized tensor that owns its bytes.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::DType;
 /// let x: Vec<f32> = (0..64).map(|i| i as f32).collect();
 /// let q = quantlib::quantize(&x, 32, DType::F16, None)?;

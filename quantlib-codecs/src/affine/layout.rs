@@ -14,6 +14,7 @@ use std::ops::Range;
 /// between two steps of that axis.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::{AffineLayout, AffineSpec, DType};
 /// let layout = AffineLayout::new(&AffineSpec::mlx(4, 64, DType::F16), &[100, 256])?;
 /// assert_eq!((layout.codes().bytes, layout.scales().bytes), (100 * 128, 100 * 4 * 2));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Start from one of the constructors, which name what a tool writes, and change fields.
 ///
 /// ```
+/// # use quantlib_codecs as quantlib;
 /// use quantlib::AffineSpec;
 /// use quantlib::affine::Zero;
 /// let spec = AffineSpec::mlx(4, 64, quantlib::DType::F16);

@@ -52,7 +52,7 @@ impl BlockFormat for Iq2Xs {
         importance: Option<&[f32]>,
         out: &mut [Block],
     ) {
-        lanes::encode::<Self, 256>(isa, rows, cols, importance, out);
+        lanes::encode_unless_portable::<Self, 256>(isa, rows, cols, importance, out);
     }
 }
 

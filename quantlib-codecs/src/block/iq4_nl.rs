@@ -7,7 +7,7 @@ use super::elements::look_up;
 use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{VALUES, fit_scale_ref, pack_nearest};
 use super::number::{fill, map, reciprocal};
-use super::packing::unpack_nibbles;
+use super::packing::{two_sixteens, unpack_nibbles};
 use super::parts::{Scaled, Separable, integers};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
@@ -99,7 +99,7 @@ impl Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
-    let codes: [u8; 32] = unpack_nibbles(&block.codes, 32);
+    let codes = two_sixteens(s, &block.codes);
     look_up(s, &VALUES, &codes, s.half_to_float(block.scale), y);
 }
 

@@ -7,7 +7,7 @@ use super::elements::look_up;
 use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{VALUES, fit_scale_ref, pack_nearest};
 use super::number::{extreme, fill, map, nearest_int, reciprocal};
-use super::packing::{pack_nibbles, unpack_nibbles};
+use super::packing::{pack_nibbles, two_sixteens, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
@@ -120,7 +120,7 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let (groups, _) = y.as_chunks_mut::<32>();
     for (g, y) in groups.iter_mut().enumerate() {
         let scale = scale * f32::from(scales[g]);
-        let codes: [u8; 32] = unpack_nibbles(&block.codes[g], 32);
+        let codes = two_sixteens(s, &block.codes[g]);
         look_up(s, &VALUES, &codes, scale, y);
     }
 }

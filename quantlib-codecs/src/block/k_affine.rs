@@ -42,6 +42,22 @@ pub(super) struct Header<const GROUPS: usize> {
     pub(super) multiples: [u8; GROUPS],
 }
 
+impl<const GROUPS: usize> Header<GROUPS> {
+    /// The largest value gets the multiple `top`.
+    #[inline(always)]
+    fn of_largest(values: &[f32; GROUPS], top: u8, limit: u8) -> Self {
+        let mut max = 0.0;
+        for &value in values {
+            max = if value > max { value } else { max };
+        }
+        let inverse = if max > 0.0 { f32::from(top) / max } else { 0.0 };
+        Self {
+            unit: F16::from_f32(max / f32::from(top)),
+            multiples: map(values, |v| (nearest_int(inverse * v) as u8).min(limit)),
+        }
+    }
+}
+
 impl<const GROUPS: usize, const LEN: usize> Groups<GROUPS, LEN> {
     /// Fits every group with codes up to `top`, weighted as `weights` says.
     #[inline(always)]
@@ -87,16 +103,10 @@ impl<const GROUPS: usize, const LEN: usize, C: FoundCodes<LEN>> Groups<GROUPS, L
     /// The headers without importance: the largest scale and minimum get the multiple `top`.
     #[inline(always)]
     pub(super) fn headers(&self, top: u8, limit: u8) -> [Header<GROUPS>; 2] {
-        [&self.scales, &self.mins].map(|values| {
-            let max = values
-                .iter()
-                .fold(0.0, |max, &v| if v > max { v } else { max });
-            let inverse = if max > 0.0 { f32::from(top) / max } else { 0.0 };
-            Header {
-                unit: F16::from_f32(max / f32::from(top)),
-                multiples: map(values, |v| (nearest_int(inverse * v) as u8).min(limit)),
-            }
-        })
+        [
+            Header::of_largest(&self.scales, top, limit),
+            Header::of_largest(&self.mins, top, limit),
+        ]
     }
 
     /// The codes of all groups, anew for the scales and minima as the header has them; where a scale
@@ -182,13 +192,12 @@ pub(super) fn decode_groups<S: Sixteen, const GROUPS: usize>(
     y: &mut [f32; 256],
 ) {
     let (scale, min) = (s.half_to_float(scale), s.half_to_float(min));
-    let groups = y
-        .chunks_exact_mut(256 / GROUPS)
-        .zip(codes.chunks_exact(256 / GROUPS));
-    for ((y, codes), (&group_scale, &group_min)) in groups.zip(scales.iter().zip(mins)) {
-        let group_scale = scale * f32::from(group_scale);
-        let group_min = min * f32::from(group_min);
-        scale_and_subtract(s, codes, group_scale, group_min, y);
+    let scales = map(scales, |multiple| scale * f32::from(multiple));
+    let mins = map(mins, |multiple| min * f32::from(multiple));
+    for g in 0..GROUPS {
+        let group = g * 256 / GROUPS..(g + 1) * 256 / GROUPS;
+        let (codes, y) = (&codes[group.clone()], &mut y[group]);
+        scale_and_subtract(s, codes, scales[g], mins[g], y);
     }
 }
 

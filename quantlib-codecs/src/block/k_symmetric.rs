@@ -2,6 +2,7 @@
 
 use super::codes;
 use super::elements::{centre, scale_signed};
+use super::number::map;
 use super::search::{Fit, FoundCodes};
 use crate::numeric::F16;
 use crate::simd::{Narrow, Sixteen};
@@ -56,9 +57,10 @@ pub(super) fn decode_groups<S: Sixteen>(
     y: &mut [f32; 256],
 ) {
     let scale = s.half_to_float(scale);
+    let scales = map(scales, |multiple| scale * f32::from(multiple));
     let codes = centre(codes, half as u8);
-    let groups = y.chunks_exact_mut(16).zip(codes.chunks_exact(16));
-    for ((y, codes), &group_scale) in groups.zip(scales) {
-        scale_signed(s, codes, scale * f32::from(group_scale), y);
+    let (codes, _) = codes.as_chunks::<16>();
+    for (g, y) in y.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        scale_signed(s, &codes[g], scales[g], y);
     }
 }

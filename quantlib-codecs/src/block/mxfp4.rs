@@ -5,7 +5,7 @@ use super::dot::{Small, two_nibbles};
 use super::elements::look_up;
 use super::lanes::{self, LaneFormat, Tile};
 use super::number::{fill, max_abs};
-use super::packing::{pack_nibbles, unpack_nibbles};
+use super::packing::{pack_nibbles, two_sixteens, unpack_nibbles};
 use super::parts::{Joinable, Scaled, Separable, floats};
 use super::{fp4, number::truncate};
 use crate::dtype::DType;
@@ -48,7 +48,7 @@ impl BlockFormat for Mxfp4 {
         _importance: Option<&[f32]>,
         out: &mut [Block],
     ) {
-        lanes::encode_in_one_pass::<Self, 32>(isa, rows, cols, out);
+        lanes::encode_unless_portable::<Self, 32>(isa, rows, cols, None, out);
     }
 }
 
@@ -73,7 +73,7 @@ impl LaneFormat<32> for Mxfp4 {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
-    let codes: [u8; 32] = unpack_nibbles(&block.codes, 32);
+    let codes = two_sixteens(s, &block.codes);
     look_up(s, &fp4::DOUBLED, &codes, half_scale(block.exponent), y);
 }
 

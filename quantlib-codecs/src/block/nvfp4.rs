@@ -48,7 +48,7 @@ impl BlockFormat for Nvfp4 {
         _importance: Option<&[f32]>,
         out: &mut [Block],
     ) {
-        lanes::encode_in_one_pass::<Self, 64>(isa, rows, cols, out);
+        lanes::encode_unless_portable::<Self, 64>(isa, rows, cols, None, out);
     }
 }
 
@@ -93,10 +93,24 @@ fn encode_ref(x: &[f32; 64], block: &mut Block) {
 /// Half of an unsigned E4M3 number; the NaN code is 0. The eighth bit is ignored.
 #[inline(always)]
 fn half_scale(code: u8) -> f32 {
+    HALF_SCALES[usize::from(code)]
+}
+
+static HALF_SCALES: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut code = 0;
+    while code < table.len() {
+        table[code] = half_scale_of(code as u8);
+        code += 1;
+    }
+    table
+};
+
+const fn half_scale_of(code: u8) -> f32 {
     if code == 0x7f {
         return 0.0;
     }
-    let (exponent, mantissa) = (u32::from((code >> 3) & 15), u32::from(code & 7));
+    let (exponent, mantissa) = (((code >> 3) & 15) as u32, (code & 7) as u32);
     if exponent == 0 {
         return mantissa as f32 / 1024.0;
     }

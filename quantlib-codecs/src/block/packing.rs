@@ -4,7 +4,7 @@ use super::dot::{two_five_bits, two_nibbles};
 use super::number::fill;
 use super::thirty_two::Codes;
 use crate::dtype::DType;
-use crate::simd::{Narrow, SixtyFour};
+use crate::simd::{Narrow, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// Packs 4-bit codes: of each `run` codes the first half goes to low nibbles, the second to high.
@@ -67,12 +67,14 @@ pub(super) fn pack_crumbs(codes: &[u8; 256]) -> [u8; 64] {
 
 /// The inverse of [`pack_crumbs`].
 #[inline(always)]
-pub(super) fn unpack_crumbs(bytes: &[u8; 64]) -> [u8; 256] {
-    let mut codes = [0; 256];
-    for (i, codes) in codes.chunks_exact_mut(32).enumerate() {
-        take_bits::<2>(&bytes[i / 4 * 32..][..32], i as u32 % 4 * 2, codes);
+pub(super) fn unpack_crumbs<S: Sixteen>(s: S, bytes: &[u8; 64]) -> [u8; 256] {
+    let (bytes, _) = bytes.as_chunks();
+    let mut codes = [[0; 16]; 16];
+    for (i, codes) in codes.iter_mut().enumerate() {
+        let (half, place, part) = (i / 8, i / 2 % 4, i % 2);
+        *codes = s.take_bits(&bytes[2 * half + part], 2 * place as u32, 3);
     }
-    codes
+    bytemuck::cast(codes)
 }
 
 /// Packs one bit of every code: those that are 32 apart share a byte, lowest bit first.
@@ -89,15 +91,35 @@ pub(super) fn pack_bits(codes: &[u8; 256], bit: u32) -> [u8; 32] {
 
 /// The inverse of [`pack_bits`], with the bits moved to where they were.
 #[inline(always)]
-pub(super) fn unpack_bits(bytes: &[u8; 32], bit: u32) -> [u8; 256] {
-    let mut codes = [0; 256];
-    for (i, codes) in codes.chunks_exact_mut(32).enumerate() {
-        take_bits::<1>(bytes, i as u32, codes);
-        for code in codes.as_chunks_mut::<8>().0 {
-            *code = (u64::from_le_bytes(*code) << bit).to_le_bytes();
+pub(super) fn unpack_bits<S: Sixteen>(s: S, bytes: &[u8; 32], bit: u32) -> [u8; 256] {
+    let (bytes, _) = bytes.as_chunks();
+    let mut codes = [[0; 16]; 16];
+    for (i, codes) in codes.iter_mut().enumerate() {
+        *codes = s.take_bits(&bytes[i % 2], i as u32 / 2, 1);
+        for eight in codes.as_chunks_mut::<8>().0 {
+            *eight = (u64::from_le_bytes(*eight) << bit).to_le_bytes();
         }
     }
-    codes
+    bytemuck::cast(codes)
+}
+
+/// 256 codes that [`pack_nibbles`] packed in runs of `run`, a multiple of 32.
+#[inline(always)]
+pub(super) fn sixteen_sixteens<S: Sixteen>(s: S, bytes: &[u8; 128], run: usize) -> [u8; 256] {
+    let (bytes, _) = bytes.as_chunks();
+    let half = run / 32;
+    let mut codes = [[0; 16]; 16];
+    for (i, codes) in codes.iter_mut().enumerate() {
+        let (run, high, part) = (i / (2 * half), i / half % 2, i % half);
+        *codes = s.take_bits(&bytes[run * half + part], 4 * high as u32, 15);
+    }
+    bytemuck::cast(codes)
+}
+
+/// 32 codes that [`pack_nibbles`] packed.
+#[inline(always)]
+pub(super) fn two_sixteens<S: Sixteen>(s: S, bytes: &[u8; 16]) -> [u8; 32] {
+    bytemuck::cast([s.take_bits(bytes, 0, 15), s.take_bits(bytes, 4, 15)])
 }
 
 /// 32 codes of 4 bits, as [`pack_nibbles`] packs them.
@@ -117,8 +139,8 @@ impl Codes for Nibbles {
     }
 
     #[inline(always)]
-    fn unpack(&self) -> [u8; 32] {
-        unpack_nibbles(&self.0, 32)
+    fn unpack<S: Sixteen>(&self, s: S) -> [u8; 32] {
+        two_sixteens(s, &self.0)
     }
 
     #[inline(always)]
@@ -166,13 +188,14 @@ impl Codes for FiveBits {
     }
 
     #[inline(always)]
-    fn unpack(&self) -> [u8; 32] {
-        let mut codes = unpack_nibbles(&self.low, 32);
-        for (codes, high) in codes.as_chunks_mut::<8>().0.iter_mut().zip(self.high) {
-            let word = u64::from_le_bytes(*codes) | (spread_bits(high) << 4);
-            *codes = word.to_le_bytes();
+    fn unpack<S: Sixteen>(&self, s: S) -> [u8; 32] {
+        let high: [[u8; 2]; 2] = bytemuck::cast(self.high);
+        let mut codes = [[0; 16]; 2];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            let low = s.take_bits(&self.low, 4 * i as u32, 15);
+            *codes = s.with_bits(low, u16::from_le_bytes(high[i]), 16);
         }
-        codes
+        bytemuck::cast(codes)
     }
 
     #[inline(always)]
@@ -181,20 +204,10 @@ impl Codes for FiveBits {
     }
 }
 
-/// The lowest bit of each of eight bytes.
-const LOWEST_BITS: u64 = u64::MAX / 255;
-
 #[inline(always)]
 fn halves(codes: &[u8; 32]) -> (&[u8; 16], &[u8; 16]) {
     let (halves, _) = codes.as_chunks();
     (&halves[0], &halves[1])
-}
-
-/// Bit `i` of a byte as the lowest bit of byte `i`.
-#[inline(always)]
-fn spread_bits(byte: u8) -> u64 {
-    let bits = (u64::from(byte) * LOWEST_BITS) & 0x8040_2010_0804_0201;
-    ((bits + 0x7f * LOWEST_BITS) >> 7) & LOWEST_BITS
 }
 
 /// Packs 8 scales and 8 minima of 6 bits: bytes 0–3 hold scales 0–3 and bytes 4–7 minima 0–3, with
@@ -210,7 +223,7 @@ pub(super) fn pack_scales_and_mins(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12]
     })
 }
 
-/// The inverse of [`pack_scales_and_mins`].
+/// The inverse of [`pack_scales_and_mins`], four at a time.
 #[inline(always)]
 pub(super) fn unpack_scales_and_mins(bytes: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     // Four bytes at a time.
@@ -287,13 +300,19 @@ mod tests {
             let bytes: [u8; 128] = pack_nibbles(&codes::<256>(4), run);
             assert_eq!(unpack_nibbles::<256, 128>(&bytes, run), codes(4));
         }
-        assert_eq!(unpack_crumbs(&pack_crumbs(&codes(2))), codes(2));
+        assert_eq!(unpack_crumbs(Portable, &pack_crumbs(&codes(2))), codes(2));
         assert_eq!(
-            unpack_bits(&pack_bits(&codes(3), 2), 2),
+            unpack_bits(Portable, &pack_bits(&codes(3), 2), 2),
             codes(3).map(|c| c & 4)
         );
-        assert_eq!(Nibbles::pack(Portable, &codes(4)).unpack(), codes(4));
-        assert_eq!(FiveBits::pack(Portable, &codes(5)).unpack(), codes(5));
+        assert_eq!(
+            Nibbles::pack(Portable, &codes(4)).unpack(Portable),
+            codes(4)
+        );
+        assert_eq!(
+            FiveBits::pack(Portable, &codes(5)).unpack(Portable),
+            codes(5)
+        );
         assert_eq!(
             unpack_sixteen_scales(&pack_sixteen_scales(&codes(6))),
             codes(6)

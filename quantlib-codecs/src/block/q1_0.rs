@@ -43,7 +43,7 @@ impl BlockFormat for Q1_0 {
         _importance: Option<&[f32]>,
         out: &mut [Block],
     ) {
-        lanes::encode_in_one_pass::<Self, 128>(isa, rows, cols, out);
+        lanes::encode_unless_portable::<Self, 128>(isa, rows, cols, None, out);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::BlockFormat;
 use super::dot::{Small, centred_products};
-use super::elements::{centre, scale_signed};
 use super::number::{fill, map, max_abs, reciprocal, round};
 use crate::dtype::DType;
 use crate::numeric::F16;
@@ -40,12 +39,12 @@ impl BlockFormat for Q2_0 {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 64]) {
-    scale_signed(
-        s,
-        &centre(&block.codes(), 1),
-        s.half_to_float(block.scale),
-        y,
-    );
+    let (scale, one) = (s.splat(s.half_to_float(block.scale)), s.splat(1.0));
+    let words = block.codes.as_chunks::<4>().0.iter();
+    for (word, y) in words.zip(y.as_chunks_mut().0) {
+        let codes = s.widen_crumbs(u32::from_le_bytes(*word));
+        s.store(s.mul(s.sub(codes, one), scale), y);
+    }
 }
 
 #[inline(always)]

@@ -128,7 +128,7 @@ fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scales = unpack_scales(&block.scales);
-    let codes = unpack_crumbs(&block.codes);
+    let codes = unpack_crumbs(s, &block.codes);
     decode_groups(s, [block.scale, block.min], &scales, &codes, y);
 }
 

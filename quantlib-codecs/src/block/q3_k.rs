@@ -191,7 +191,7 @@ fn encode_weighted_ref(x: &[f32; 256], importance: &[f32; 256]) -> Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let (low, high) = (unpack_crumbs(&block.low), unpack_bits(&block.high, 2));
+    let (low, high) = (unpack_crumbs(s, &block.low), unpack_bits(s, &block.high, 2));
     let codes: [u8; 256] = fill(|i| low[i] | high[i]);
     let scales = map(&unpack_sixteen_scales(&block.scales), signed_scale);
     decode_groups(s, block.scale, &scales, &codes, HALF, y);

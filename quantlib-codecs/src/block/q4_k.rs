@@ -13,7 +13,9 @@ use super::dot::{Super, SuperBlock, nibbles, twice};
 use super::k_affine::{self, Groups, Header, KAffine, TOP_SCALE, decode_groups, fit_ref};
 use super::lanes::{self, AffineFormat, LaneFormat, Tile, encode_affine_tile};
 use super::number::map;
-use super::packing::{pack_nibbles, pack_scales_and_mins, unpack_nibbles, unpack_scales_and_mins};
+use super::packing::{
+    pack_nibbles, pack_scales_and_mins, sixteen_sixteens, unpack_nibbles, unpack_scales_and_mins,
+};
 use super::parts::{Scaled, Separable, integers};
 use super::search::{Deviation, FoundCodes, Grid};
 use crate::dtype::DType;
@@ -130,7 +132,7 @@ fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let codes: [u8; 256] = unpack_nibbles(&block.codes, 64);
+    let codes = sixteen_sixteens(s, &block.codes, 64);
     let scales = unpack_scales_and_mins(&block.scales);
     decode_groups(s, [block.scale, block.min], &scales, &codes, y);
 }

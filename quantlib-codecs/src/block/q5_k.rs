@@ -136,13 +136,13 @@ fn encode_ref(x: &[f32; 256], importance: Option<&[f32; 256]>) -> Block {
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
     let scales = unpack_scales_and_mins(&block.scales);
-    decode_groups(s, [block.scale, block.min], &scales, &codes_of(block), y);
+    decode_groups(s, [block.scale, block.min], &scales, &codes_of(s, block), y);
 }
 
 #[inline(always)]
-fn codes_of(block: &Block) -> [u8; 256] {
+fn codes_of<S: Sixteen>(s: S, block: &Block) -> [u8; 256] {
     let low: [u8; 256] = unpack_nibbles(&block.low, 64);
-    let high = unpack_bits(&block.high, 4);
+    let high = unpack_bits(s, &block.high, 4);
     fill(|i| low[i] | high[i])
 }
 
@@ -152,7 +152,7 @@ impl Separable for Q5K {
     type Scales = [f32; 8];
 
     fn take_apart(block: &Block, codes: &mut [u8; 256]) -> Scaled<[f32; 8]> {
-        *codes = codes_of(block);
+        *codes = codes_of(Portable, block);
         k_affine::group_scales([block.scale, block.min], &block.scales)
     }
 }

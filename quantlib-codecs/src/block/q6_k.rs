@@ -131,13 +131,13 @@ impl Block {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    decode_groups(s, block.scale, &block.scales, &codes_of(block), HALF, y);
+    decode_groups(s, block.scale, &block.scales, &codes_of(s, block), HALF, y);
 }
 
 #[inline(always)]
-fn codes_of(block: &Block) -> [u8; 256] {
+fn codes_of<S: Sixteen>(s: S, block: &Block) -> [u8; 256] {
     let low: [u8; 256] = unpack_nibbles(&block.low, 128);
-    let high = unpack_crumbs(&block.high);
+    let high = unpack_crumbs(s, &block.high);
     fill(|i| low[i] | (high[i] << 4))
 }
 
@@ -147,7 +147,7 @@ impl Separable for Q6K {
     type Scales = [f32; 16];
 
     fn take_apart(block: &Block, codes: &mut [u8; 256]) -> Scaled<[f32; 16]> {
-        *codes = codes_of(block);
+        *codes = codes_of(Portable, block);
         let scale = block.scale.to_f32();
         Scaled {
             scales: map(&block.scales, |multiple| scale * f32::from(multiple)),

@@ -55,7 +55,7 @@ impl BlockFormat for Q8_0 {
         _importance: Option<&[f32]>,
         out: &mut [Block],
     ) {
-        lanes::encode_in_one_pass::<Self, 32>(isa, rows, cols, out);
+        lanes::encode_unless_portable::<Self, 32>(isa, rows, cols, None, out);
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) trait Codes: Pod {
     const AFFINE: DType;
 
     fn pack<S: Narrow>(s: S, codes: &[u8; 32]) -> Self;
-    fn unpack(&self) -> [u8; 32];
+    fn unpack<S: Sixteen>(&self, s: S) -> [u8; 32];
     /// The codes of two blocks.
     fn unpack_two<S: SixtyFour>(s: S, blocks: [Self; 2]) -> S::B;
 }
@@ -62,7 +62,7 @@ impl<C: Codes> BlockFormat for Symmetric<C> {
 
     #[inline(always)]
     fn decode<S: Sixteen>(s: S, block: &Self::Block, y: &mut [f32; 32]) {
-        let codes = centre(&{ block.codes }.unpack(), half::<C>() as u8);
+        let codes = centre(&{ block.codes }.unpack(s), half::<C>() as u8);
         scale_signed(s, &codes, s.half_to_float(block.scale), y);
     }
 
@@ -87,7 +87,7 @@ impl<C: Codes> BlockFormat for Symmetric<C> {
         out: &mut [Self::Block],
     ) {
         match importance {
-            None => lanes::encode_in_one_pass::<Self, 32>(isa, rows, cols, out),
+            None => lanes::encode_unless_portable::<Self, 32>(isa, rows, cols, None, out),
             _ => lanes::encode::<Self, 32>(isa, rows, cols, importance, out),
         }
     }
@@ -174,7 +174,7 @@ impl<C: Codes> Separable for Symmetric<C> {
     type Scales = [f32; 1];
 
     fn take_apart(block: &Self::Block, codes: &mut [u8; 32]) -> Scaled<[f32; 1]> {
-        *codes = { block.codes }.unpack();
+        *codes = { block.codes }.unpack(Portable);
         Scaled {
             scales: [{ block.scale }.to_f32()],
             zeros: [half::<C>() as f32],
@@ -206,9 +206,14 @@ impl<C: Codes> BlockFormat for Affine<C> {
 
     #[inline(always)]
     fn decode<S: Sixteen>(s: S, block: &Self::Block, y: &mut [f32; 32]) {
-        let codes = { block.codes }.unpack();
-        let (scale, min) = (s.half_to_float(block.scale), s.half_to_float(block.min));
-        scale_and_add(s, &codes, scale, min, y);
+        let codes = { block.codes }.unpack(s);
+        scale_and_add(
+            s,
+            &codes,
+            s.half_to_float(block.scale),
+            s.half_to_float(block.min),
+            y,
+        );
     }
 
     fn encode(rows: &[f32], cols: usize, importance: Option<&[f32]>, out: &mut [Self::Block]) {
@@ -230,7 +235,7 @@ impl<C: Codes> BlockFormat for Affine<C> {
         out: &mut [Self::Block],
     ) {
         match importance {
-            None => lanes::encode_in_one_pass::<Self, 32>(isa, rows, cols, out),
+            None => lanes::encode_unless_portable::<Self, 32>(isa, rows, cols, None, out),
             _ => lanes::encode::<Self, 32>(isa, rows, cols, importance, out),
         }
     }
@@ -292,7 +297,7 @@ impl<C: Codes> Separable for Affine<C> {
     type Scales = [f32; 1];
 
     fn take_apart(block: &Self::Block, codes: &mut [u8; 32]) -> Scaled<[f32; 1]> {
-        *codes = { block.codes }.unpack();
+        *codes = { block.codes }.unpack(Portable);
         Scaled {
             scales: [{ block.scale }.to_f32()],
             zeros: [{ block.min }.to_f32()],

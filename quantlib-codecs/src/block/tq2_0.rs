@@ -43,7 +43,7 @@ impl BlockFormat for Tq2_0 {
 
 #[inline(always)]
 fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 256]) {
-    let digits = centre(&unpack_crumbs(&block.digits), 1);
+    let digits = centre(&unpack_crumbs(s, &block.digits), 1);
     scale_signed(s, &digits, s.half_to_float(block.scale), y);
 }
 

@@ -12,6 +12,7 @@ mod portable;
 mod sixteen;
 mod sixty_four;
 mod steps;
+mod stream;
 mod table_sums;
 mod vector;
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +25,7 @@ pub(crate) use portable::Portable;
 pub(crate) use sixteen::Sixteen;
 pub(crate) use sixty_four::SixtyFour;
 pub(crate) use steps::Steps;
+pub(crate) use stream::copy_past_caches;
 pub(crate) use table_sums::TableSums;
 pub(crate) use vector::Vector;
 

@@ -25,6 +25,12 @@ pub(crate) trait Sixteen: Copy {
     fn widen_i8(self, bytes: &[i8; 16]) -> Self::F;
     /// The table's entries as floats, for codes below 16.
     fn look_up(self, table: &[i8; 16], codes: &[u8; 16]) -> Self::F;
+    /// `(byte >> shift) & mask`, where `mask` has at most the 8 - `shift` lowest bits.
+    fn take_bits(self, bytes: &[u8; 16], shift: u32, mask: u8) -> [u8; 16];
+    /// `bytes | value` where the bit of the same number is set, the first lowest.
+    fn with_bits(self, bytes: [u8; 16], bits: u16, value: u8) -> [u8; 16];
+    /// Fields of two bits as floats, the lowest first.
+    fn widen_crumbs(self, crumbs: u32) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;
     fn store(self, a: Self::F, to: &mut [f32; 16]);
 }
@@ -102,6 +108,37 @@ impl Sixteen for super::Portable {
         a
     }
 
+    /// Eight bytes at a time, which no compiler gets wrong.
+    #[inline(always)]
+    fn take_bits(self, bytes: &[u8; 16], shift: u32, mask: u8) -> [u8; 16] {
+        let mask = u64::MAX / 255 * u64::from(mask);
+        let mut taken = [0; 16];
+        let words = bytes.as_chunks::<8>().0.iter();
+        for (word, taken) in words.zip(taken.as_chunks_mut::<8>().0) {
+            *taken = ((u64::from_le_bytes(*word) >> shift) & mask).to_le_bytes();
+        }
+        taken
+    }
+
+    #[inline(always)]
+    fn with_bits(self, mut bytes: [u8; 16], bits: u16, value: u8) -> [u8; 16] {
+        let halves = bytes.as_chunks_mut::<8>().0.iter_mut();
+        for (bytes, bits) in halves.zip(bits.to_le_bytes()) {
+            let values = spread_bits(bits) * u64::from(value);
+            *bytes = (u64::from_le_bytes(*bytes) | values).to_le_bytes();
+        }
+        bytes
+    }
+
+    #[inline(always)]
+    fn widen_crumbs(self, crumbs: u32) -> [f32; 16] {
+        let mut a = [0.0; 16];
+        for (i, a) in a.iter_mut().enumerate() {
+            *a = ((crumbs >> (2 * i)) & 3) as f32;
+        }
+        a
+    }
+
     #[inline(always)]
     fn load(self, from: &[f32; 16]) -> [f32; 16] {
         *from
@@ -111,6 +148,14 @@ impl Sixteen for super::Portable {
     fn store(self, a: [f32; 16], to: &mut [f32; 16]) {
         *to = a;
     }
+}
+
+/// Bit `i` of a byte as the lowest bit of byte `i`.
+#[inline(always)]
+fn spread_bits(byte: u8) -> u64 {
+    const LOWEST: u64 = u64::MAX / 255;
+    let bits = (u64::from(byte) * LOWEST) & 0x8040_2010_0804_0201;
+    ((bits + 0x7f * LOWEST) >> 7) & LOWEST
 }
 
 #[cfg(test)]
@@ -137,6 +182,13 @@ mod tests {
                 s.mul(a, b),
                 s.negate(s.mul(a, b), 0b1010_0000_0110_1101),
                 s.look_up(&table, &codes),
+                s.splat(s.half_to_float(F16::from_bits(0x3555))),
+                s.splat(s.half_to_float(F16::from_bits(0x8001))),
+                s.widen_u8(&s.take_bits(&bytes, 0, 15)),
+                s.widen_u8(&s.take_bits(&bytes, 3, 7)),
+                s.widen_u8(&s.take_bits(&bytes, 6, 3)),
+                s.widen_u8(&s.with_bits(s.take_bits(&bytes, 0, 15), 0x8a31, 16)),
+                s.widen_crumbs(0xd1e4_27b8),
             ];
             for result in results {
                 let mut stored = [f32::NAN; 16];

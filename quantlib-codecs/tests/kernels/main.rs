@@ -2,6 +2,7 @@
 //! baseline CPU, and the kernel is many times slower.
 #![cfg(target_arch = "x86_64")]
 
+mod calls;
 mod counts;
 
 use std::process::{Command, Output};

@@ -1,6 +1,6 @@
 //! The 4-bit (or 3-bit) scales of the groups of a super-block.
 
-use crate::block::number::nearest_int;
+use crate::block::number::{map, nearest_int};
 
 /// The codes of non-negative scales s ≈ unit · (2 code + 1), with codes up to `top`, and the unit
 /// that makes the largest scale the highest code. `None` if all scales are zero.
@@ -15,7 +15,7 @@ pub(in crate::block) fn quantize_scales<const N: usize>(
     let unit = max / f32::from(2 * top + 1);
     let inverse = 1.0 / unit;
     let code = |s: f32| nearest_int(0.5 * (inverse * s - 1.0)).clamp(0, i32::from(top)) as u8;
-    Some((unit, scales.map(code)))
+    Some((unit, map(scales, code)))
 }
 
 #[cfg(test)]

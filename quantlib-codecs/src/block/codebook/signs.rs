@@ -76,7 +76,9 @@ impl<const G: usize> Magnitudes<G> {
                 signs[i] = u8::from(negative) << i;
                 group.x[g][i] = if negative { -x } else { *x };
             }
-            group.signs[g] = signs.iter().fold(0, |all, sign| all | sign);
+            for sign in signs {
+                group.signs[g] |= sign;
+            }
         }
         group
     }
@@ -89,8 +91,12 @@ impl<const G: usize> Magnitudes<G> {
         for (g, signs) in group.signs.iter_mut().enumerate() {
             if signs.count_ones() % 2 == 1 {
                 let cost = |i: usize| weights[g][i] * x[g][i] * x[g][i];
-                let cheapest =
-                    (1..8).fold(0, |best, i| if cost(i) < cost(best) { i } else { best });
+                let mut cheapest = 0;
+                for i in 1..8 {
+                    if cost(i) < cost(cheapest) {
+                        cheapest = i;
+                    }
+                }
                 group.x[g][cheapest] = -group.x[g][cheapest];
                 *signs ^= 1 << cheapest;
             }

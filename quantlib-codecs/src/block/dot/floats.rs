@@ -96,6 +96,21 @@ impl<S: Sixteen> Sixteen for Products<'_, S> {
     }
 
     #[inline(always)]
+    fn take_bits(self, bytes: &[u8; 16], shift: u32, mask: u8) -> [u8; 16] {
+        self.s.take_bits(bytes, shift, mask)
+    }
+
+    #[inline(always)]
+    fn with_bits(self, bytes: [u8; 16], bits: u16, value: u8) -> [u8; 16] {
+        self.s.with_bits(bytes, bits, value)
+    }
+
+    #[inline(always)]
+    fn widen_crumbs(self, crumbs: u32) -> S::F {
+        self.s.widen_crumbs(crumbs)
+    }
+
+    #[inline(always)]
     fn load(self, from: &[f32; 16]) -> S::F {
         self.s.load(from)
     }

@@ -78,18 +78,19 @@ pub(super) fn encode<F: LaneFormat<LEN>, const LEN: usize>(
     isa.run(Encode::<F, LEN> { source, out });
 }
 
-/// [`encode`] without importance for what does its work in one pass: where transposing is slow, the
-/// reference is faster.
-pub(super) fn encode_in_one_pass<F: LaneFormat<LEN>, const LEN: usize>(
+/// [`encode`] for what is faster one block at a time than in portable lanes: what does its work in one
+/// pass, and waits for the transposing, or looks up more than it calculates.
+pub(super) fn encode_unless_portable<F: LaneFormat<LEN>, const LEN: usize>(
     isa: Isa,
     rows: &[f32],
     cols: usize,
+    importance: Option<&[f32]>,
     out: &mut [F::Block],
 ) {
     if isa == Isa::Portable {
-        F::encode(rows, cols, None, out);
+        F::encode(rows, cols, importance, out);
     } else {
-        encode::<F, LEN>(isa, rows, cols, None, out);
+        encode::<F, LEN>(isa, rows, cols, importance, out);
     }
 }
 
@@ -121,18 +122,19 @@ impl<F: LaneFormat<LEN>, const LEN: usize> Kernel for Encode<'_, F, LEN> {
 
 impl<'a, const LEN: usize> Source<'a, LEN> {
     /// The tile of `len` blocks from `first` on, in whatever rows they are.
+    #[inline(always)]
     fn tile(&self, first: usize, len: usize) -> Tile<'a, LEN> {
         let mut x = [&[0.0; LEN]; MAX_LANES];
         for (x, block) in x.iter_mut().zip(&self.blocks[first..first + len]) {
             *x = block;
         }
-        let importance = self.importance.map(|weights| {
-            let mut lanes = [&[0.0; LEN]; MAX_LANES];
+        let mut importance = None;
+        if let Some(weights) = self.importance {
+            let lanes = importance.insert([&[0.0; LEN]; MAX_LANES]);
             for (i, lane) in lanes[..len].iter_mut().enumerate() {
                 *lane = &weights[(first + i) % self.per_row];
             }
-            lanes
-        });
+        }
         let mut row_mean_squares = [0.0; MAX_LANES];
         if !self.row_mean_squares.is_empty() {
             for (i, lane) in row_mean_squares[..len].iter_mut().enumerate() {

@@ -5,10 +5,12 @@ mod avx512;
 mod narrow;
 mod sixteen;
 mod sixty_four;
+mod stream;
 mod table_sums;
 
 pub(super) use avx2::Avx2;
 pub(super) use avx512::Avx512;
+pub(super) use stream::copy_past_caches;
 
 /// Methods of one intrinsic each (or few). `$proof` says why they may be used.
 macro_rules! intrinsics {

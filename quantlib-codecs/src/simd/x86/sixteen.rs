@@ -48,6 +48,31 @@ impl Sixteen for Avx512 {
     }
 
     #[inline(always)]
+    fn take_bits(self, bytes: &[u8; 16], shift: u32, mask: u8) -> [u8; 16] {
+        take_bits(bytes, shift, mask)
+    }
+
+    #[inline(always)]
+    fn with_bits(self, bytes: [u8; 16], bits: u16, value: u8) -> [u8; 16] {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            let values = _mm_maskz_set1_epi8(bits, value as i8);
+            bytemuck::cast(_mm_or_si128(load(&bytes), values))
+        }
+    }
+
+    #[inline(always)]
+    fn widen_crumbs(self, crumbs: u32) -> __m512 {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            let shifts =
+                _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let shifted = _mm512_srlv_epi32(_mm512_set1_epi32(crumbs as i32), shifts);
+            _mm512_cvtepi32_ps(_mm512_and_si512(shifted, _mm512_set1_epi32(3)))
+        }
+    }
+
+    #[inline(always)]
     fn store(self, a: __m512, to: &mut [f32; 16]) {
         let (first, second) = to.split_at_mut(8);
         // In two halves: without alignment, whole vectors would cross a cache line every time.
@@ -137,6 +162,41 @@ impl Sixteen for Avx2 {
     }
 
     #[inline(always)]
+    fn take_bits(self, bytes: &[u8; 16], shift: u32, mask: u8) -> [u8; 16] {
+        take_bits(bytes, shift, mask)
+    }
+
+    #[inline(always)]
+    fn with_bits(self, bytes: [u8; 16], bits: u16, value: u8) -> [u8; 16] {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            // Each byte gets the byte that its bit is in, and looks at its own bit there.
+            let halves = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+            let own = _mm_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+            let spread = _mm_shuffle_epi8(_mm_cvtsi32_si128(i32::from(bits)), halves);
+            let set = _mm_cmpeq_epi8(_mm_and_si128(spread, own), own);
+            let values = _mm_and_si128(set, _mm_set1_epi8(value as i8));
+            bytemuck::cast(_mm_or_si128(load(&bytes), values))
+        }
+    }
+
+    #[inline(always)]
+    fn widen_crumbs(self, crumbs: u32) -> Self::F {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            let crumbs = _mm256_set1_epi32(crumbs as i32);
+            let widen = |shifts| {
+                let shifted = _mm256_srlv_epi32(crumbs, shifts);
+                _mm256_cvtepi32_ps(_mm256_and_si256(shifted, _mm256_set1_epi32(3)))
+            };
+            (
+                widen(_mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14)),
+                widen(_mm256_setr_epi32(16, 18, 20, 22, 24, 26, 28, 30)),
+            )
+        }
+    }
+
+    #[inline(always)]
     fn store(self, a: Self::F, to: &mut [f32; 16]) {
         let (first, second) = to.split_at_mut(8);
         // SAFETY: each half has room for 8 floats; the stores need no alignment.
@@ -193,4 +253,14 @@ fn turn(a: __m256, signs: __m256i, shift: __m256i) -> __m256 {
 fn half_to_float(half: F16) -> f32 {
     let bits: u16 = bytemuck::cast(half);
     _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+}
+
+#[inline(always)]
+fn take_bits(bytes: &[u8; 16], shift: u32, mask: u8) -> [u8; 16] {
+    // SAFETY: the instructions are of SSE2, which every x86-64 has.
+    unsafe {
+        // Words are shifted; what comes from the byte above is masked out.
+        let shifted = _mm_srl_epi16(load(bytes), _mm_cvtsi32_si128(shift as i32));
+        bytemuck::cast(_mm_and_si128(shifted, _mm_set1_epi8(mask as i8)))
+    }
 }

@@ -143,15 +143,7 @@ fn least_of(a: __m256) -> f32 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn quads(rows: &[[f32; 8]; 4]) -> [__m128; 8] {
-    // SAFETY: each row has 8 floats; the loads need no alignment.
-    let (a, b, c, d) = unsafe {
-        (
-            _mm256_loadu_ps(rows[0].as_ptr()),
-            _mm256_loadu_ps(rows[1].as_ptr()),
-            _mm256_loadu_ps(rows[2].as_ptr()),
-            _mm256_loadu_ps(rows[3].as_ptr()),
-        )
-    };
+    let [a, b, c, d]: [__m256; 4] = bytemuck::cast(*rows);
     let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
     // Pair k: columns k and 4 + k.
