@@ -66,7 +66,8 @@ fn onnx(args: Quantize, recipe: OnnxRecipe) -> Result<(), Error> {
 
 fn mlx(args: Quantize, recipe: MlxRecipe) -> Result<(), Error> {
     let non_finite = non_finite(&args);
-    let wish = args.mlx.wish(recipe);
+    let mut wish = args.mlx.wish(recipe);
+    wish.allow_requantize = args.exceptions.allow_requantize;
     report::run(&args.job, non_finite, None, |options| {
         quantize_mlx(&args.src, &args.job.output, &wish, options)
     })

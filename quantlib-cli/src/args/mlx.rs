@@ -28,6 +28,10 @@ pub(crate) struct MlxFolder {
     #[arg(long)]
     pub(crate) as_is: bool,
 
+    /// Keep the codes and scales of a GGUF file as they are; what MLX cannot hold is refused
+    #[arg(long)]
+    pub(crate) exact: bool,
+
     /// Replace an output folder that is not empty
     #[arg(long)]
     pub(crate) force: bool,
@@ -62,11 +66,12 @@ impl MlxFolder {
     pub(crate) fn wish(&self, recipe: MlxRecipe) -> MlxQuantization {
         let mut wish = MlxQuantization::new(recipe);
         wish.as_is = self.as_is;
+        wish.exact = self.exact;
         wish.force = self.force;
         wish
     }
 
     pub(crate) fn any(&self) -> bool {
-        self.as_is || self.force
+        self.as_is || self.exact || self.force
     }
 }

@@ -62,19 +62,20 @@ fn parameter(rope: &Object, key: &'static str, default: f64) -> Result<f64> {
     Ok(value.as_f64().unwrap_or(default))
 }
 
-struct Llama3 {
-    base: f64,
-    factor: f64,
-    low: f64,
-    high: f64,
-    context: f64,
+/// The parameters of the scaling.
+pub(super) struct Llama3 {
+    pub(super) base: f64,
+    pub(super) factor: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) context: f64,
 }
 
 impl Llama3 {
     /// The factor of element `i` of a head of `dim`.
     ///
     /// torch calculates in f32 and divides a number by a tensor as number × reciprocal.
-    fn factor(&self, i: u32, dim: u32) -> f32 {
+    pub(super) fn factor(&self, i: u32, dim: u32) -> f32 {
         let exponent = i as f32 / dim as f32;
         let power = (self.base as f32 as f64).powf(exponent.into()) as f32;
         let frequency = power.recip();

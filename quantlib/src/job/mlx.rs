@@ -1,15 +1,18 @@
 //! Whole jobs that write MLX folders.
 
 use super::facade::files_in;
-use crate::arch::{MlxSource, mlx_draft};
+use crate::arch::{MlxSource, gguf_draft, mlx_draft};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::{self, hf::Folder};
 use crate::job::{Job, JobOptions, Report};
-use crate::recipe::mlx::{MlxQuantization, plan};
+use crate::model::Model;
+use crate::recipe::mlx::{MlxPlan, MlxQuantization, MlxRecipe, exact_plan, plan};
 use std::path::Path;
 
 /// Makes an MLX folder of a Hugging Face folder: the tensors that `mlx_lm.convert` writes, byte for
-/// byte, its config.json and index, and the tokenizer's files.
+/// byte, its config.json and index, and the tokenizer's files. Or of a GGUF file, whose blocks are
+/// repacked if `wish.exact`, and decoded and quantized again if `wish.allow_requantize`.
 ///
 /// ```no_run
 /// use quantlib::job::{JobOptions, quantize_mlx};
@@ -21,7 +24,8 @@ use std::path::Path;
 /// ```
 ///
 /// # Errors
-/// Those of opening the folder, of [`mlx_draft`], of [`plan`], and of [`Job::run`].
+/// Those of opening the model, of [`mlx_draft`] or [`gguf_draft`], of [`plan`] or [`exact_plan`], and of
+/// [`Job::run`].
 pub fn quantize_mlx(
     src: impl AsRef<Path>,
     out: impl AsRef<Path>,
@@ -30,8 +34,11 @@ pub fn quantize_mlx(
 ) -> Result<Report> {
     let (src, out) = (src.as_ref(), out.as_ref());
     if !src.is_dir() {
-        return Err(Error::unsupported(
-            "is no folder; MLX models are made from Hugging Face folders",
+        return from_gguf(src, out, wish, options);
+    }
+    if wish.exact {
+        return Err(Error::misuse(
+            "only GGUF files have blocks whose codes can be kept; leave --exact out",
         )
         .in_file(src));
     }
@@ -49,4 +56,55 @@ pub fn quantize_mlx(
     report.recipe = Some(wish.recipe.name().to_owned());
     report.input_format = "huggingface".to_owned();
     Ok(report)
+}
+
+fn from_gguf(
+    src: &Path,
+    out: &Path,
+    wish: &MlxQuantization,
+    options: JobOptions<'_>,
+) -> Result<Report> {
+    let model = format::open(src)?;
+    if model.format() != "gguf" {
+        return Err(Error::unsupported(
+            "is neither a folder nor a GGUF file, of which MLX models are made",
+        )
+        .in_file(src));
+    }
+    let planned = gguf_plan(&model, wish).map_err(|e| e.in_file(src))?;
+    let job = Job::new(&model, &planned.plan)?.mlx(&planned.document, wish.force);
+    let inputs: Vec<_> = model.files().into_iter().map(Path::to_path_buf).collect();
+    let mut report = job.inputs(inputs).run(out, options)?;
+    report.recipe = Some(wish.recipe.name().to_owned());
+    Ok(report)
+}
+
+fn gguf_plan(model: &Model, wish: &MlxQuantization) -> Result<MlxPlan> {
+    if wish.as_is {
+        return Err(Error::misuse(
+            "the names in GGUF mean nothing to MLX; leave --as-is out",
+        ));
+    }
+    if wish.exact {
+        if wish.recipe != MlxRecipe::Plain || wish.dtype.is_some() {
+            return Err(Error::misuse(
+                "what is exact stays as it is stored; name no type",
+            ));
+        }
+        return exact_plan(gguf_draft(model, None)?);
+    }
+    let again = wish.recipe != MlxRecipe::Plain && !wish.allow_requantize;
+    let blocks = model
+        .tensors()
+        .iter()
+        .find(|info| info.dtype.is_quantized());
+    if let Some(info) = blocks.filter(|_| again) {
+        return Err(Error::misuse(format!(
+            "is {} already, and quantizing it again loses more; allow requantizing if that is meant, or keep its codes with --exact of convert",
+            info.dtype
+        ))
+        .in_tensor(&info.name));
+    }
+    let dtype = wish.dtype.unwrap_or(DType::F16);
+    plan(gguf_draft(model, Some(dtype))?, wish)
 }

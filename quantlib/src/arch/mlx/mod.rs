@@ -5,7 +5,9 @@ mod config;
 mod describe;
 mod draft;
 mod files;
+mod gguf;
 mod order;
 
 pub(super) use describe::{Head, Mlx};
 pub use draft::{MlxSource, draft};
+pub use gguf::gguf_draft;

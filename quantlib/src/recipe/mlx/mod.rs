@@ -1,11 +1,13 @@
 //! Which layers of an MLX model are quantized, and how: mlx_lm's modes and mixtures.
 
+mod exact;
 mod layer_type;
 mod mixture;
 mod name;
 #[cfg(test)]
 mod tests;
 
+pub use exact::exact_plan;
 pub use layer_type::LayerType;
 pub use name::MlxRecipe;
 
@@ -34,6 +36,10 @@ pub struct MlxQuantization {
     pub as_is: bool,
     /// Replaces an output folder that is not empty.
     pub force: bool,
+    /// Decodes what is quantized already and quantizes it again.
+    pub allow_requantize: bool,
+    /// Keeps the codes and scales of a GGUF file as they are, and refuses what MLX cannot hold.
+    pub exact: bool,
 }
 
 impl MlxQuantization {
@@ -46,6 +52,8 @@ impl MlxQuantization {
             dtype: None,
             as_is: false,
             force: false,
+            allow_requantize: false,
+            exact: false,
         }
     }
 
