@@ -278,9 +278,11 @@ size_t ql_row_size(ql_dtype dtype, size_t cols);
 size_t ql_block_len(ql_dtype dtype);
 
 // Quantizes a GGUF file or a Hugging Face folder into a GGUF file, with the bytes that
-// llama-quantize writes. `recipe` is one of its names, in either case: "q4_k_m".
+// llama-quantize writes. `recipe` is one of its names, in either case: "q4_k_m". With a name such as
+// "mlx-4bit" a Hugging Face folder becomes a folder for MLX, with the tensors that mlx_lm.convert writes.
 //
-// The output appears whole or not at all; an existing file is replaced at the end.
+// The output appears whole or not at all; an existing file is replaced at the end, but no folder that
+// is not empty.
 //
 // # Safety
 // `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid, and so

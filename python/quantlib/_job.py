@@ -54,8 +54,12 @@ def quantize_model(
     reduce_range: bool = False,
     keep_io: bool = False,
     external_data: Literal["auto", "always", "never"] | None = None,
+    group_size: int | None = None,
+    layer_types: Mapping[str, str] | None = None,
+    as_is: bool = False,
+    force: bool = False,
 ) -> Report:
-    """Quantize a model: the file that llama-quantize writes, byte for byte; or an ONNX model.
+    """Quantize a model: the file that llama-quantize writes, byte for byte; or an ONNX or MLX model.
 
     Parameters
     ----------
@@ -68,6 +72,7 @@ def quantize_model(
         ONNX models "int4" or "int8": weights of matrix products in blocks, as onnxruntime's
         ``matmul_nbits_quantizer`` makes them; "dynamic-int8": products of integers, as its
         ``quantize_dynamic`` makes them; or "fp16": floats of 16 bits wherever operators take them.
+        For a folder for MLX "mlx-4bit" and so on: the tensors that ``mlx_lm.convert`` writes.
     imatrix : path or ImportanceMatrix, optional
         How much each column matters: a file that llama-imatrix or :meth:`ImportanceMatrix.save`
         wrote, in GGUF or the older .dat form, which is read tensor by tensor; or a matrix in memory.
@@ -134,6 +139,15 @@ def quantize_model(
         "fp16": inputs and outputs of the model stay f32.
     external_data : {"auto", "always", "never"}, optional
         ONNX: whether data go to a file beside the model, ``OUT.data``.
+    group_size : int, optional
+        MLX: columns that share a scale: 32, 64 (the default) or 128 for integers.
+    layer_types : mapping, optional
+        MLX: regular expressions (ECMAScript) to types such as "mlx-8bit", or "none"; the first that is
+        found in a layer's path decides.
+    as_is : bool
+        MLX: leave the names of tensors as they are, whatever the architecture.
+    force : bool
+        MLX: replace an output folder that is not empty.
 
     Examples
     --------
@@ -166,6 +180,10 @@ def quantize_model(
         "reduce_range": reduce_range,
         "keep_io": keep_io,
         "external_data": external_data,
+        "group_size": group_size,
+        "layer_types": list((layer_types or {}).items()),
+        "as_is": as_is,
+        "force": force,
     }
     return Report(json.loads(_quantlib.quantize_model(src, out, recipe, wishes)))
 
@@ -185,6 +203,9 @@ def convert_model(
     memory_limit: int | None = None,
     dry_run: bool = False,
     external_data: Literal["auto", "always", "never"] | None = None,
+    to: Literal["gguf", "mlx"] | None = None,
+    as_is: bool = False,
+    force: bool = False,
 ) -> Report:
     """Convert a Hugging Face folder to GGUF: the file that convert_hf_to_gguf.py writes.
 
@@ -208,13 +229,18 @@ def convert_model(
         As for :func:`quantize_model`.
     external_data : {"auto", "always", "never"}, optional
         For an ONNX model, which is copied: whether data go to a file beside it, ``OUT.data``.
+    to : {"gguf", "mlx"}, optional
+        "mlx" writes a folder for MLX with plain floats: of a Hugging Face folder, or of an MLX folder
+        with quantized layers, which are decoded.
+    as_is, force
+        For "mlx", as for :func:`quantize_model`.
 
     Examples
     --------
     >>> ql.convert_model("my-model", "my-model-f16.gguf", "f16")  # doctest: +SKIP
     """
     wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre, lora)
-    wishes["external_data"] = external_data
+    wishes |= {"external_data": external_data, "to": to, "as_is": as_is, "force": force}
     return Report(json.loads(_quantlib.convert_model(src, out, outtype, name, base, wishes)))
 
 

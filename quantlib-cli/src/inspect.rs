@@ -3,10 +3,11 @@
 use crate::args::Inspect;
 use crate::output::{self, Table};
 use crate::{report, size};
-use quantlib::model::{Array, Metadata, Model, Value};
-use quantlib::{DType, Error};
+use quantlib::model::{Array, Metadata, Model, TensorInfo, Value};
+use quantlib::{DType, Encoding, Error};
 use serde::Serialize;
 use serde_json::{Map, json};
+use std::collections::BTreeSet;
 
 /// Arrays up to this length, and strings up to ten times as many bytes, are shown whole.
 const SHORT: usize = 16;
@@ -29,6 +30,9 @@ struct Tensor<'m> {
     dtype: DType,
     shape: &'m [usize],
     bytes: usize,
+    /// How it is stored, where it is decoded as it is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<String>,
 }
 
 pub(crate) fn run(args: &Inspect) -> Result<(), Error> {
@@ -44,18 +48,14 @@ impl<'m> Document<'m> {
     #[expect(clippy::cast_precision_loss, reason = "a quotient for people")]
     fn new(model: &'m Model, args: &Inspect) -> Self {
         let wanted = |name: &str| args.filter.as_ref().is_none_or(|filter| filter.is_in(name));
-        let tensors = model.tensors().iter();
-        let tensors: Vec<_> = tensors.filter(|tensor| wanted(&tensor.name)).collect();
+        let tensors = model.tensors().iter().enumerate();
+        let tensors = tensors.filter(|(_, tensor)| wanted(&tensor.name));
+        let tensors = tensors.map(|(index, info)| Tensor::new(info, model.encoding(index)));
+        let tensors: Vec<_> = tensors.collect();
         let elements = tensors.iter().map(|t| t.elements() as u64).sum();
-        let tensor_bytes = tensors.iter().map(|t| t.nbytes() as u64).sum();
+        let tensor_bytes = tensors.iter().map(|t| t.bytes as u64).sum();
         let metadata = model.metadata().iter();
         let metadata = metadata.map(|(key, value)| (key.clone(), to_json(value, args.all)));
-        let tensors = tensors.iter().map(|tensor| Tensor {
-            name: &tensor.name,
-            dtype: tensor.dtype,
-            shape: &tensor.shape,
-            bytes: tensor.nbytes(),
-        });
         Self {
             schema: output::SCHEMA,
             path: model.path().display().to_string(),
@@ -64,14 +64,14 @@ impl<'m> Document<'m> {
             tensor_bytes,
             bits_per_weight: 8.0 * tensor_bytes as f64 / (elements as f64).max(1.0),
             metadata: metadata.collect(),
-            tensors: tensors.collect(),
+            tensors,
         }
     }
 
     fn types(&self) -> String {
         let mut table = Table::new(&["type", ">tensors", ">weights", ">size"]);
         for &dtype in DType::ALL {
-            let of_type = || self.tensors.iter().filter(|tensor| tensor.dtype == dtype);
+            let of_type = || self.plain().filter(|tensor| tensor.dtype == dtype);
             if of_type().next().is_some() {
                 let weights: usize = of_type().map(|t| t.shape.iter().product::<usize>()).sum();
                 let bytes: usize = of_type().map(|t| t.bytes).sum();
@@ -83,7 +83,32 @@ impl<'m> Document<'m> {
                 ]);
             }
         }
+        let encodings: BTreeSet<_> = self
+            .tensors
+            .iter()
+            .filter_map(|t| t.encoding.as_ref())
+            .collect();
+        for encoding in encodings {
+            let alike = || {
+                self.tensors
+                    .iter()
+                    .filter(|t| t.encoding.as_ref() == Some(encoding))
+            };
+            table.row([
+                encoding.clone(),
+                alike().count().to_string(),
+                alike().map(Tensor::elements).sum::<usize>().to_string(),
+                size::show(alike().map(|t| t.bytes as u64).sum()),
+            ]);
+        }
         table.render("  ")
+    }
+
+    /// Tensors that are stored as they are read.
+    fn plain(&self) -> impl Iterator<Item = &Tensor<'m>> {
+        self.tensors
+            .iter()
+            .filter(|tensor| tensor.encoding.is_none())
     }
 
     fn tensors(&self) -> String {
@@ -91,12 +116,35 @@ impl<'m> Document<'m> {
         for tensor in &self.tensors {
             table.row([
                 tensor.name.to_owned(),
-                tensor.dtype.to_string(),
+                tensor.type_name(),
                 report::shape(tensor.shape),
                 tensor.bytes.to_string(),
             ]);
         }
         table.render("  ")
+    }
+}
+
+impl<'m> Tensor<'m> {
+    fn new(info: &'m TensorInfo, encoding: Option<&Encoding>) -> Self {
+        let planes = encoding.and_then(|encoding| encoding.planes(&info.shape).ok());
+        let stored = planes.map(|planes| planes.iter().map(|plane| plane.bytes).sum());
+        Self {
+            name: &info.name,
+            dtype: info.dtype,
+            shape: &info.shape,
+            bytes: stored.unwrap_or_else(|| info.nbytes()),
+            encoding: encoding.map(Encoding::to_string),
+        }
+    }
+
+    fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    fn type_name(&self) -> String {
+        let encoding = self.encoding.clone();
+        encoding.unwrap_or_else(|| self.dtype.to_string())
     }
 }
 

@@ -6,16 +6,19 @@ use crate::status::{guard, ql_status};
 use quantlib::Error;
 use quantlib::arch::{ConvertOptions, OutType};
 use quantlib::format::imatrix;
-use quantlib::job::{JobOptions, Quantization, convert_model, quantize_model};
+use quantlib::job::{JobOptions, Quantization, convert_model, quantize_mlx, quantize_model};
 use quantlib::model::ImportanceSource;
 use quantlib::recipe::Recipe;
+use quantlib::recipe::mlx::{MlxQuantization, MlxRecipe};
 use std::ffi::c_char;
 use std::ops::ControlFlow;
 
 /// Quantizes a GGUF file or a Hugging Face folder into a GGUF file, with the bytes that
-/// llama-quantize writes. `recipe` is one of its names, in either case: "q4_k_m".
+/// llama-quantize writes. `recipe` is one of its names, in either case: "q4_k_m". With a name such as
+/// "mlx-4bit" a Hugging Face folder becomes a folder for MLX, with the tensors that mlx_lm.convert writes.
 ///
-/// The output appears whole or not at all; an existing file is replaced at the end.
+/// The output appears whole or not at all; an existing file is replaced at the end, but no folder that
+/// is not empty.
 ///
 /// # Safety
 /// `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid, and so
@@ -32,6 +35,12 @@ pub unsafe extern "C" fn ql_quantize_model(
         let [src, out, recipe] = unsafe { texts([src, out, recipe], ["src", "out", "recipe"]) }?;
         // SAFETY: the caller promises null or valid options.
         let options = unsafe { ql_options::read(options) }?;
+        if MlxRecipe::is_name(recipe) {
+            let wish = MlxQuantization::new(recipe.parse()?);
+            return run(options, None, |job| {
+                quantize_mlx(src, out, &wish, job).map(drop)
+            });
+        }
         let mut wish = Quantization::new(recipe.parse::<Recipe>()?);
         wish.options.pure = options.pure != 0;
         wish.options.allow_requantize = options.allow_requantize != 0;

@@ -10,6 +10,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 use quantlib::arch::{ConvertOptions, Lora, OutType};
 use quantlib::format::onnx::{SaveOptions, is_onnx};
 use quantlib::job::{self, JobOptions, Quantization, Report};
+use quantlib::recipe::mlx::{LayerType, MlxQuantization, MlxRecipe};
 use quantlib::recipe::onnx::{OnnxOverride, OnnxQuantization, OnnxRecipe};
 use quantlib::recipe::{KvOverride, OverrideValue, Recipe, TensorType};
 use std::ffi::OsString;
@@ -66,6 +67,22 @@ struct OnnxWishes {
     external_data: Option<String>,
 }
 
+/// What making an MLX folder may be told.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct MlxWishes {
+    group_size: Option<usize>,
+    layer_types: Vec<(String, String)>,
+}
+
+/// What writing any MLX folder may be told.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct MlxFolder {
+    as_is: bool,
+    force: bool,
+}
+
 /// Quantizes a model; the report comes as JSON.
 #[pyfunction]
 pub fn quantize_model(
@@ -78,6 +95,14 @@ pub fn quantize_model(
         let wish = wishes.extract::<OnnxWishes>()?.wish(recipe)?;
         return wishes.extract::<Wishes<'_>>()?.run(None, |options| {
             job::quantize_onnx(&src, &out, &wish, options)
+        });
+    }
+    if MlxRecipe::is_name(recipe) {
+        let recipe = recipe.parse().map_err(to_python)?;
+        let folder: MlxFolder = wishes.extract()?;
+        let wish = wishes.extract::<MlxWishes>()?.wish(folder.wish(recipe))?;
+        return wishes.extract::<Wishes<'_>>()?.run(None, |options| {
+            job::quantize_mlx(&src, &out, &wish, options)
         });
     }
     let exceptions: Exceptions<'_> = wishes.extract()?;
@@ -115,9 +140,21 @@ pub fn convert_model(
             .extract::<Wishes<'_>>()?
             .run(None, |options| job::copy_onnx(&src, &out, &save, options));
     }
+    let outtype = outtype.parse::<OutType>().map_err(to_python)?;
+    if wishes
+        .get_item("to")?
+        .is_some_and(|to| to.eq("mlx").unwrap_or(false))
+    {
+        let folder: MlxFolder = wishes.extract()?;
+        let mut wish = folder.wish(MlxRecipe::Plain);
+        wish.dtype = outtype.plain().map_err(to_python)?;
+        return wishes.extract::<Wishes<'_>>()?.run(None, |options| {
+            job::quantize_mlx(&src, &out, &wish, options)
+        });
+    }
     let wishes: Wishes<'_> = wishes.extract()?;
     let mut wish = ConvertOptions::default();
-    wish.outtype = outtype.parse::<OutType>().map_err(to_python)?;
+    wish.outtype = outtype;
     wish.name = name;
     wish.base = base;
     wish.pre.clone_from(&wishes.pre);
@@ -201,6 +238,25 @@ impl OnnxWishes {
         wish.keep_io = self.keep_io;
         wish.save = save_options(self.external_data)?;
         Ok(wish)
+    }
+}
+
+impl MlxWishes {
+    fn wish(self, mut wish: MlxQuantization) -> PyResult<MlxQuantization> {
+        wish.group_size = self.group_size;
+        let layers = self.layer_types.iter();
+        let layers = layers.map(|(pattern, name)| LayerType::new(pattern, name));
+        wish.layers = layers.collect::<Result<_, _>>().map_err(to_python)?;
+        Ok(wish)
+    }
+}
+
+impl MlxFolder {
+    fn wish(&self, recipe: MlxRecipe) -> MlxQuantization {
+        let mut wish = MlxQuantization::new(recipe);
+        wish.as_is = self.as_is;
+        wish.force = self.force;
+        wish
     }
 }
 

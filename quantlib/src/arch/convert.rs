@@ -55,7 +55,10 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
         .meet(family.demands)
         .and_then(|()| hparams.adjust(family.adjust, unigram))
         .map_err(|e| e.in_file(config()))?;
-    refuse_unconvertible(folder, family)?;
+    // What an MLX folder says of quantized layers holds no more: they are decoded.
+    if model.format() != "mlx" {
+        refuse_unconvertible(folder, family)?;
+    }
     if family.cuts_tokens() {
         let vocab_size = hparams.uint(&["vocab_size"])?.map(u64::from);
         hparams.tokens = Some(token_count(folder, vocab_size)?);

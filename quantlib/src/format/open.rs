@@ -1,13 +1,13 @@
 //! Opens a model whatever its container.
 
-use super::{gguf, onnx, safetensors};
+use super::{gguf, mlx, onnx, safetensors};
 use crate::error::{Error, Result};
 use crate::io::{FileSource, Limits};
 use crate::model::Model;
 use std::path::Path;
 
 /// Opens a model: a GGUF file (any part of a split one), a safetensors file or index, a folder with
-/// safetensors, or an ONNX file. What a file is, its first bytes tell, then its name's ending.
+/// safetensors, an MLX folder with quantized layers, or an ONNX file. What a file is, its first bytes tell, then its name's ending.
 ///
 /// Only headers are read. See [`Model`] for what can be done with it.
 ///
@@ -19,7 +19,8 @@ use std::path::Path;
 ///
 /// # Errors
 /// `io` if it cannot be read, `unsupported` for other kinds of files, and what
-/// [`gguf::Reader::open`], [`safetensors::Reader::open`] and [`onnx::Reader::open`] say.
+/// [`gguf::Reader::open`], [`safetensors::Reader::open`], [`mlx::Reader::open`] and
+/// [`onnx::Reader::open`] say.
 pub fn open(path: impl AsRef<Path>) -> Result<Model> {
     open_with(path, &Limits::default())
 }
@@ -27,6 +28,9 @@ pub fn open(path: impl AsRef<Path>) -> Result<Model> {
 /// [`open`] with other limits.
 pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
     let path = path.as_ref();
+    if path.is_dir() && mlx::Reader::is_at(path) {
+        return mlx::Reader::open_with(path, limits);
+    }
     if path.is_dir() {
         return safetensors::Reader::open_with(path, limits);
     }

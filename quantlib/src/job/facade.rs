@@ -254,7 +254,7 @@ impl Origin {
 
     fn complete(&self, report: &mut Report, recipe: &str) {
         report.recipe = Some(recipe.to_owned());
-        if self.model.format() != "gguf" {
+        if !matches!(self.model.format(), "gguf" | "mlx") {
             report.input_format = "huggingface".to_owned();
         }
     }

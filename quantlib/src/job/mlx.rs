@@ -11,8 +11,9 @@ use crate::recipe::mlx::{MlxPlan, MlxQuantization, MlxRecipe, exact_plan, plan};
 use std::path::Path;
 
 /// Makes an MLX folder of a Hugging Face folder: the tensors that `mlx_lm.convert` writes, byte for
-/// byte, its config.json and index, and the tokenizer's files. Or of a GGUF file, whose blocks are
-/// repacked if `wish.exact`, and decoded and quantized again if `wish.allow_requantize`.
+/// byte, its config.json and index, and the tokenizer's files. An MLX folder with quantized layers
+/// becomes one with plain floats. Or of a GGUF file, whose blocks are repacked if `wish.exact`, and
+/// decoded and quantized again if `wish.allow_requantize`.
 ///
 /// ```no_run
 /// use quantlib::job::{JobOptions, quantize_mlx};
@@ -43,6 +44,12 @@ pub fn quantize_mlx(
         .in_file(src));
     }
     let model = format::open(src)?;
+    if model.format() == "mlx" && wish.recipe != MlxRecipe::Plain {
+        return Err(Error::misuse(
+            "its layers are quantized already, and quantizing them again loses more; convert it to plain floats first if that is meant",
+        )
+        .in_file(src));
+    }
     let folder = Folder::open(src)?;
     let draft = mlx_draft(MlxSource {
         folder: &folder,
@@ -54,7 +61,9 @@ pub fn quantize_mlx(
     let job = Job::new(&model, &planned.plan)?.mlx(&planned.document, wish.force);
     let mut report = job.inputs(files_in(src)?).run(out, options)?;
     report.recipe = Some(wish.recipe.name().to_owned());
-    report.input_format = "huggingface".to_owned();
+    if model.format() != "mlx" {
+        report.input_format = "huggingface".to_owned();
+    }
     Ok(report)
 }
 

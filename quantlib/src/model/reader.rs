@@ -3,6 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::model::value::Metadata;
+use crate::tensor::Encoding;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,11 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
 
     /// Where a tensor lies, if its bytes are one range of a file; see [`Model::location`].
     fn location(&self, _index: usize) -> Option<Location> {
+        None
+    }
+
+    /// How a tensor is stored, if it is decoded as it is read; see [`Model::encoding`].
+    fn encoding(&self, _index: usize) -> Option<&Encoding> {
         None
     }
 }
@@ -152,7 +158,7 @@ impl Model {
         &self.path
     }
 
-    /// The container: `"gguf"`, `"safetensors"`, `"onnx"`, `"huggingface"`.
+    /// The container: `"gguf"`, `"safetensors"`, `"mlx"`, `"onnx"`, `"huggingface"`.
     pub fn format(&self) -> &'static str {
         self.format
     }
@@ -197,6 +203,12 @@ impl Model {
     /// big-endian file has other bytes there than [`read_at`](Self::read_at) gives.
     pub fn location(&self, index: usize) -> Option<Location> {
         self.reader.location(index)
+    }
+
+    /// How the tensor at `index` is stored, if that is in several planes which are decoded as it is
+    /// read: a quantized layer of an MLX folder. Its type is the one that it is decoded to.
+    pub fn encoding(&self, index: usize) -> Option<&Encoding> {
+        self.reader.encoding(index)
     }
 
     /// Fills `buf` with bytes of a tensor from byte `offset` on.
@@ -265,6 +277,13 @@ impl Reader for Attached {
                 file: at.file + self.first_file,
                 ..at
             }),
+        }
+    }
+
+    fn encoding(&self, index: usize) -> Option<&Encoding> {
+        match index.checked_sub(self.first) {
+            None => self.base.encoding(index),
+            Some(index) => self.other.encoding(index),
         }
     }
 }

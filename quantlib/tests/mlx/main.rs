@@ -1,5 +1,7 @@
-//! MLX folders: against what mlx_lm writes, and with wrong input.
+//! MLX folders: against what mlx_lm writes, as input, and with wrong input.
 #![cfg(feature = "hf")]
 
+mod folders;
 mod golden;
+mod refusals;
 mod support;

@@ -98,10 +98,11 @@ pub(super) fn completed(folder: &Folder, mlx: &Mlx, tied: bool) -> (Object, Vec<
         ));
         config.insert(name.to_owned(), value);
     };
-    if let Head::Tied(default) = mlx.head {
-        if !folder.hparams().contains_key(TIED) && default != Some(tied) {
-            add(TIED, json!(tied));
-        }
+    if let Head::Tied(default) = mlx.head
+        && !folder.hparams().contains_key(TIED)
+        && default != Some(tied)
+    {
+        add(TIED, json!(tied));
     }
     let rope = folder
         .config()
@@ -111,10 +112,11 @@ pub(super) fn completed(folder: &Folder, mlx: &Mlx, tied: bool) -> (Object, Vec<
         return (config, notes);
     };
     let has = |name: &str| folder.config().get(name).is_some_and(|v| !v.is_null());
-    if let Some(theta) = rope.get("rope_theta").and_then(Value::as_f64) {
-        if !has("rope_theta") && mlx.rope_theta != Some(theta) {
-            add("rope_theta", json!(theta));
-        }
+    if let Some(theta) = rope.get("rope_theta").and_then(Value::as_f64)
+        && !has("rope_theta")
+        && mlx.rope_theta != Some(theta)
+    {
+        add("rope_theta", json!(theta));
     }
     let kind = rope.get("rope_type").and_then(Value::as_str);
     if !has("rope_scaling") && kind.is_some_and(|kind| kind != "default") {
@@ -124,10 +126,10 @@ pub(super) fn completed(folder: &Folder, mlx: &Mlx, tied: bool) -> (Object, Vec<
         scaling.insert("type".to_owned(), json!(kind));
         add("rope_scaling", Value::Object(scaling));
     }
-    if let Some(part) = rope.get("partial_rotary_factor") {
-        if !has("partial_rotary_factor") {
-            add("partial_rotary_factor", part.clone());
-        }
+    if let Some(part) = rope.get("partial_rotary_factor")
+        && !has("partial_rotary_factor")
+    {
+        add("partial_rotary_factor", part.clone());
     }
     (config, notes)
 }

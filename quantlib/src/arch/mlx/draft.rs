@@ -40,7 +40,8 @@ pub struct MlxSource<'s> {
 /// `unsupported` for an architecture or a model type that mlx_lm lacks, `malformed` for configuration
 /// or tensors that do not fit it; each names the file and key or the tensor.
 pub fn draft(source: MlxSource<'_>) -> Result<Draft> {
-    let mut draft = match source.as_is {
+    let is_mlx = source.model.format() == "mlx";
+    let mut draft = match source.as_is || is_mlx {
         true => as_is(source)?,
         false => described(source)?,
     };
@@ -61,6 +62,7 @@ fn as_is(source: MlxSource<'_>) -> Result<Draft> {
     let MlxSource { folder, model, .. } = source;
     let wanted = source.dtype.or_else(|| config::wanted_dtype(folder));
     let weights = tensors::sources(model).into_iter().map(|info| {
+        let wanted = wanted.or_else(|| scale_type(model, &info.name));
         let dtype = wanted.filter(|_| info.dtype.is_plain_float());
         let matrix = info.shape.len() == 2 && info.dtype.is_plain_float();
         Weight {
@@ -83,6 +85,15 @@ fn as_is(source: MlxSource<'_>) -> Result<Draft> {
         notes: Vec::new(),
         weights,
     })
+}
+
+/// The type that mlx_lm decodes a quantized layer of an MLX folder to.
+fn scale_type(model: &Model, name: &str) -> Option<DType> {
+    let encoding = model.encoding(model.index_of(name)?)?;
+    match encoding {
+        Encoding::Affine(spec) if spec.scale.is_plain_float() => Some(spec.scale),
+        _ => Some(DType::BF16),
+    }
 }
 
 /// The tensors of a described architecture.

@@ -6,13 +6,16 @@
 
 mod document;
 mod draft;
+mod layers;
 mod layout;
 mod quantization;
+mod reader;
 
 pub use document::{Content, Document, ExtraFile};
 pub use draft::{Draft, Layer, Weight};
 pub use layout::{Layout, SHARD_BYTES, Shard};
 pub use quantization::{LayerQuantization, Mode};
+pub use reader::Reader;
 
 /// The file that says what the model is and how it is quantized.
 pub const CONFIG: &str = "config.json";
