@@ -9,6 +9,7 @@
 True
 """
 
+from ._calibrate import Calibration, calibrate
 from ._compare import Comparison, compare
 from ._dtype import DType, types
 from ._errors import (
@@ -45,6 +46,7 @@ __version__: str = build_info()["version"]
 
 __all__ = [
     "AffineTensor",
+    "Calibration",
     "Cancelled",
     "Comparison",
     "DType",
@@ -62,6 +64,7 @@ __all__ = [
     "Tensor",
     "UnsupportedError",
     "build_info",
+    "calibrate",
     "compare",
     "convert_model",
     "dequantize",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TextIO
 
 from . import _quantlib
+from ._calibrate import Calibration, find_ranges
 from ._importance import ImportanceMatrix
 from ._report import Report
 
@@ -53,6 +54,8 @@ def quantize_model(
     per_tensor: bool = False,
     reduce_range: bool = False,
     keep_io: bool = False,
+    calibration: Calibration | Iterable[Mapping[str, Any]] | _Path | None = None,
+    calibration_method: str | None = None,
     external_data: Literal["auto", "always", "never"] | None = None,
     group_size: int | None = None,
     layer_types: Mapping[str, str] | None = None,
@@ -137,6 +140,13 @@ def quantize_model(
         "dynamic-int8": weights of 7 bits, for CPUs whose products of 8-bit integers saturate.
     keep_io : bool
         "fp16": inputs and outputs of the model stay f32.
+    calibration : Calibration, iterable of dict, or path, optional
+        ONNX, for recipes with "static" and "a8" or "a16" in their names: the ranges of activations, or
+        samples to find them with (see :func:`calibrate`), or a path of either: ``.json`` of ranges,
+        ``.npz`` or a folder of ``.npy`` files of samples.
+    calibration_method : str, optional
+        ONNX: how ranges are found: "mse" (the default), "minmax", "moving-average", "percentile",
+        "entropy".
     external_data : {"auto", "always", "never"}, optional
         ONNX: whether data go to a file beside the model, ``OUT.data``.
     group_size : int, optional
@@ -179,12 +189,15 @@ def quantize_model(
         "per_tensor": per_tensor,
         "reduce_range": reduce_range,
         "keep_io": keep_io,
+        "calibration": None,
         "external_data": external_data,
         "group_size": group_size,
         "layer_types": list((layer_types or {}).items()),
         "as_is": as_is,
         "force": force,
     }
+    if calibration is not None:
+        wishes["calibration"] = _ranges(src, recipe, calibration, calibration_method, wishes)
     return Report(json.loads(_quantlib.quantize_model(src, out, recipe, wishes)))
 
 
@@ -242,6 +255,21 @@ def convert_model(
     wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre, lora)
     wishes |= {"external_data": external_data, "to": to, "as_is": as_is, "force": force}
     return Report(json.loads(_quantlib.convert_model(src, out, outtype, name, base, wishes)))
+
+
+def _ranges(
+    src: _Path,
+    recipe: str,
+    calibration: Calibration | Iterable[Mapping[str, Any]] | _Path,
+    method: str | None,
+    wishes: dict[str, Any],
+) -> str:
+    """The ranges as JSON."""
+    if isinstance(calibration, (str, os.PathLike)) and os.fspath(calibration).endswith(".json"):
+        calibration = Calibration.load(calibration)
+    if not isinstance(calibration, Calibration):
+        calibration = find_ranges(src, calibration, recipe, method, wishes)
+    return calibration.to_json()
 
 
 def _wishes(

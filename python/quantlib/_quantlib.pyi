@@ -1,5 +1,6 @@
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, final
 
@@ -11,6 +12,7 @@ from ._dtype import DType
 
 __all__ = [
     "AffineTensor",
+    "CalibrationStore",
     "GGUFWriter",
     "ImportanceStore",
     "ModelFile",
@@ -28,10 +30,12 @@ __all__ = [
     "quantize",
     "quantize_affine",
     "quantize_model",
+    "read_ranges",
     "run_command",
     "save",
     "split_model",
     "tensor_names",
+    "to_encodings",
     "transcode",
     "type_table",
 ]
@@ -234,6 +238,18 @@ def save(
     tensors: Mapping[str, ArrayLike | QuantizedTensor | Tensor | Any],
     metadata: Mapping[str, Any] | None = None,
 ) -> None: ...
+@final
+class CalibrationStore:
+    def __new__(cls, src: _Path, recipe: str, wishes: dict[str, Any]) -> CalibrationStore: ...
+    def names(self) -> list[str]: ...
+    def retain(self, names: list[str]) -> None: ...
+    def probe(self) -> tuple[bytes, Path]: ...
+    def groups(self) -> list[list[int]]: ...
+    def observe(self, index: int, values: _Floats) -> None: ...
+    def finish(self, method: str | None) -> str: ...
+
+def read_ranges(text: str) -> str: ...
+def to_encodings(text: str, bits: int) -> str: ...
 def quantize_model(src: _Path, out: _Path, recipe: str, wishes: dict[str, Any]) -> str: ...
 def convert_model(
     src: _Path, out: _Path, outtype: str, name: str | None, base: _Path | None, wishes: dict[str, Any]

@@ -2,8 +2,9 @@
 
 use crate::args::{Exceptions, Format, Quantize, Target};
 use crate::report;
+use quantlib::calibrate::Calibration;
 use quantlib::format::imatrix;
-use quantlib::job::{Quantization, quantize_mlx, quantize_model, quantize_onnx};
+use quantlib::job::{Quantization, calibrate_onnx, quantize_mlx, quantize_model, quantize_onnx};
 use quantlib::recipe::QuantizeOptions;
 use quantlib::recipe::Recipe;
 use quantlib::recipe::mlx::MlxRecipe;
@@ -56,9 +57,17 @@ fn gguf(mut args: Quantize, recipe: Recipe) -> Result<(), Error> {
     })
 }
 
-fn onnx(args: Quantize, recipe: OnnxRecipe) -> Result<(), Error> {
+fn onnx(mut args: Quantize, recipe: OnnxRecipe) -> Result<(), Error> {
     let non_finite = non_finite(&args);
-    let wish = args.onnx.wish(recipe);
+    let calibration = args.onnx.calibration.take();
+    let method = args.onnx.calibration_method.unwrap_or_default();
+    let mut wish = args.onnx.wish(recipe);
+    if let Some(path) = calibration {
+        wish.calibration = Some(match path.extension() {
+            Some(ending) if ending == "json" => Calibration::open(&path)?,
+            _ => calibrate_onnx(&args.src, &path, &wish, method)?,
+        });
+    }
     report::run(&args.job, non_finite, None, |options| {
         quantize_onnx(&args.src, &args.job.output, &wish, options)
     })

@@ -8,6 +8,7 @@ use crate::work::{self, Monitor};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 use quantlib::arch::{ConvertOptions, Lora, OutType};
+use quantlib::calibrate::Calibration;
 use quantlib::format::onnx::{SaveOptions, is_onnx};
 use quantlib::job::{self, JobOptions, Quantization, Report};
 use quantlib::recipe::mlx::{LayerType, MlxQuantization, MlxRecipe};
@@ -52,7 +53,7 @@ struct Exceptions<'py> {
 /// What quantizing an ONNX model may be told.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct OnnxWishes {
+pub(crate) struct OnnxWishes {
     block_size: Option<usize>,
     symmetric: bool,
     layout: Option<String>,
@@ -64,6 +65,8 @@ struct OnnxWishes {
     per_tensor: bool,
     reduce_range: bool,
     keep_io: bool,
+    /// JSON.
+    calibration: Option<String>,
     external_data: Option<String>,
 }
 
@@ -218,7 +221,7 @@ impl Wishes<'_> {
 }
 
 impl OnnxWishes {
-    fn wish(self, recipe: OnnxRecipe) -> PyResult<OnnxQuantization> {
+    pub(crate) fn wish(self, recipe: OnnxRecipe) -> PyResult<OnnxQuantization> {
         let mut wish = OnnxQuantization::new(recipe);
         wish.block_size = self.block_size.unwrap_or(wish.block_size);
         wish.symmetric = self.symmetric;
@@ -236,6 +239,9 @@ impl OnnxWishes {
         wish.per_tensor = self.per_tensor;
         wish.reduce_range = self.reduce_range;
         wish.keep_io = self.keep_io;
+        let calibration = self.calibration.as_deref().map(str::as_bytes);
+        let calibration = calibration.map(Calibration::from_json).transpose();
+        wish.calibration = calibration.map_err(to_python)?;
         wish.save = save_options(self.external_data)?;
         Ok(wish)
     }

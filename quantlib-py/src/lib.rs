@@ -9,6 +9,7 @@
 
 mod affine;
 mod array;
+mod calibrate;
 mod codec;
 mod dlpack;
 mod dtype;
@@ -29,6 +30,8 @@ use pyo3::prelude::*;
 mod _quantlib {
     #[pymodule_export]
     use crate::affine::{AffineTensor, quantize_affine};
+    #[pymodule_export]
+    use crate::calibrate::{CalibrationStore, read_ranges, to_encodings};
     #[pymodule_export]
     use crate::codec::{QuantizedTensor, dequantize, quantize};
     #[pymodule_export]

@@ -24,6 +24,7 @@ pub(crate) use types::Types;
 use crate::size;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use quantlib::arch::{Lora, OutType};
+use quantlib::calibrate::Method;
 use quantlib::format::onnx::ExternalData;
 use quantlib::model::NamePattern;
 use quantlib::recipe::KvOverride;
@@ -118,6 +119,7 @@ macro_rules! parsers {
     )*};
 }
 parsers! {
+    calibration_method: Method;
     external_data: ExternalData;
     onnx_layout: OnnxLayout;
     onnx_override: OnnxOverride;

@@ -1,10 +1,12 @@
 //! What ONNX models may be told.
 
-use super::{external_data, name_pattern, onnx_layout, onnx_override};
+use super::{calibration_method, external_data, name_pattern, onnx_layout, onnx_override};
 use clap::Args;
+use quantlib::calibrate::Method;
 use quantlib::format::onnx::{ExternalData, SaveOptions};
 use quantlib::model::NamePattern;
 use quantlib::recipe::onnx::{OnnxLayout, OnnxOverride, OnnxQuantization, OnnxRecipe};
+use std::path::PathBuf;
 
 #[derive(Args)]
 #[command(next_help_heading = "ONNX models")]
@@ -57,6 +59,17 @@ pub(crate) struct OnnxOptions {
     #[arg(long)]
     pub(crate) keep_io: bool,
 
+    /// The ranges of activations, which static-int8 and its like need: a .json file of them; or samples
+    /// to find them with, an .npz file or a folder of .npy files (arrays by input name, the first axis is
+    /// the batch)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) calibration: Option<PathBuf>,
+
+    /// How ranges are found: mse (the default), minmax, moving-average, percentile, percentile:99.9,
+    /// entropy
+    #[arg(long, value_name = "NAME", value_parser = calibration_method, requires = "calibration")]
+    pub(crate) calibration_method: Option<Method>,
+
     #[command(flatten)]
     pub(crate) save: OnnxSave,
 }
@@ -101,6 +114,7 @@ impl OnnxOptions {
             || self.per_tensor
             || self.reduce_range
             || self.keep_io
+            || self.calibration.is_some()
             || self.save.external_data.is_some()
     }
 }

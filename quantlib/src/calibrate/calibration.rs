@@ -76,13 +76,18 @@ impl TensorRange {
 const LONGEST: u64 = 256 << 20;
 
 impl Calibration {
-    /// Reads JSON.
+    /// Reads JSON: ranges, or encodings of AIMET and Qualcomm's tools (versions 0.6.1, 1.0.0, 2.0.0), of
+    /// which those of activations are taken.
     ///
     /// # Errors
     /// `malformed` if it is something else, or a range is infinite or upside down.
     pub fn from_json(text: &[u8]) -> Result<Self> {
-        let read: Self = serde_json::from_slice(text)
-            .map_err(|e| Error::malformed(format!("is no JSON of ranges: {e}")))?;
+        let wrong = |e| Error::malformed(format!("is no JSON of ranges: {e}"));
+        let json: serde_json::Value = serde_json::from_slice(text).map_err(wrong)?;
+        let read: Self = match Self::are_encodings(&json) {
+            true => Self::from_encodings(&json)?,
+            false => serde_json::from_value(json).map_err(wrong)?,
+        };
         for (name, TensorRange { low, high, .. }) in &read.tensors {
             if !low.is_finite() || !high.is_finite() || low > high {
                 let what = format!("has a range from {low} to {high}");

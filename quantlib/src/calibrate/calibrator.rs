@@ -161,13 +161,10 @@ impl Calibrator {
     /// # Errors
     /// `misuse` if there was nothing to observe.
     pub fn finish(&self, method: Method, levels: Levels) -> Result<Calibration> {
-        let empty = self
-            .tensors
-            .iter()
-            .find(|tensor| tensor.observer.values() == 0);
-        if let Some(tensor) = empty {
+        let mut tensors = self.tensors.iter();
+        if let Some(tensor) = tensors.find(|tensor| tensor.most.is_none()) {
             return Err(
-                Error::misuse("had no values in any sample; calibrate with at least one")
+                Error::misuse("was in no sample; calibrate with at least one")
                     .in_tensor(&tensor.name),
             );
         }

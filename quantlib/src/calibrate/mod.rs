@@ -6,12 +6,21 @@
 
 mod calibration;
 mod calibrator;
+mod encodings;
 mod method;
 mod observer;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
+#[cfg(feature = "onnxruntime")]
+mod samples;
 mod spread;
 
 pub use calibration::{Calibration, TensorRange};
 pub use calibrator::{Calibrator, Runner};
 pub use method::{Levels, Method, Range};
 pub use observer::{Ignored, Observer};
+#[cfg(feature = "onnxruntime")]
+pub use onnxruntime::OnnxRuntime;
+#[cfg(feature = "onnxruntime")]
+pub use samples::{Array, Samples};
 pub use spread::{Bucket, Spread};

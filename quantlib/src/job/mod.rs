@@ -28,6 +28,8 @@ pub use facade::convert_model;
 pub use facade::{Quantization, quantize_model};
 #[cfg(feature = "hf")]
 pub use mlx::quantize_mlx;
+#[cfg(feature = "onnxruntime")]
+pub use onnx::calibrate_onnx;
 pub use onnx::{copy_onnx, quantize_onnx};
 pub use report::{FileReport, Report, TensorReport};
 pub use rewrite::{edit_model, merge_model, split_model};

@@ -1,8 +1,12 @@
 //! Whole jobs on ONNX models.
 
+#[cfg(feature = "onnxruntime")]
+use crate::calibrate::{Calibration, Method, OnnxRuntime, Samples};
 use crate::error::{Error, Result};
 use crate::format::onnx::{Document, SaveOptions, is_onnx};
 use crate::job::{Job, JobOptions, Report};
+#[cfg(feature = "onnxruntime")]
+use crate::recipe::onnx::observed;
 use crate::recipe::onnx::{OnnxQuantization, OnnxRecipe, plan};
 use std::path::Path;
 
@@ -40,6 +44,37 @@ pub fn quantize_onnx(
     let mut report = job.run(out, options)?;
     report.recipe = Some(wish.recipe.name().to_owned());
     Ok(report)
+}
+
+/// Runs an ONNX model with onnxruntime to find the ranges that a recipe needs. `samples` is an `.npz`
+/// file or a folder of `.npy` files, with an array for each input whose first axis is the batch.
+///
+/// # Errors
+/// Those of [`Document::open`], [`Samples::open`] and [`OnnxRuntime::open`]; `misuse` if the recipe needs
+/// no ranges, if there are no samples, or if the model cannot be run on them.
+#[cfg(feature = "onnxruntime")]
+pub fn calibrate_onnx(
+    src: impl AsRef<Path>,
+    samples: impl AsRef<Path>,
+    wish: &OnnxQuantization,
+    method: Method,
+) -> Result<Calibration> {
+    let levels = wish.recipe.activations().ok_or_else(|| {
+        Error::misuse(format!(
+            "{} leaves activations alone, and needs no calibration; leave it out",
+            wish.recipe.name()
+        ))
+    })?;
+    let document = Document::open(src)?;
+    let samples = Samples::open(samples)?;
+    let in_model = |e: Error| e.in_file(document.path());
+    let names = observed(&document, wish).map_err(in_model)?;
+    let mut runtime = OnnxRuntime::open(&document, &names)?;
+    let mut calibrator = runtime.calibrator(names);
+    for sample in samples.iter() {
+        calibrator.run(&mut runtime, &sample).map_err(in_model)?;
+    }
+    calibrator.finish(method, levels).map_err(in_model)
 }
 
 /// Copies an ONNX model, and moves its data out of it or into it if that is asked for. Without that,

@@ -13,6 +13,11 @@ impl<'a> Node<'a> {
         Self(message)
     }
 
+    /// The message.
+    pub fn message(&self) -> &'a Message {
+        self.0
+    }
+
     /// The name, which may be empty.
     pub fn name(&self) -> &'a str {
         self.0.text(node::NAME)

@@ -106,6 +106,11 @@ impl<'d> Draft<'d> {
         })
     }
 
+    /// The constants, to be read.
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// The number of graphs.
     pub(super) fn graphs(&self) -> usize {
         self.nodes.len()

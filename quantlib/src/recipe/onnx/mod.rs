@@ -8,9 +8,11 @@ mod dynamic;
 mod embedding;
 mod half;
 mod matrix;
+mod static_qdq;
 mod weight_only;
 mod wish;
 
+use crate::calibrate::Levels;
 use crate::error::{Error, Result};
 use crate::format::onnx::{Document, Node, schema};
 use crate::io::Limits;
@@ -37,14 +39,37 @@ pub enum OnnxRecipe {
     DynamicInt8,
     /// Floats of 16 bits instead of 32, wherever operators take them.
     Fp16,
+    /// Products with weights calculate with 8-bit integers; the ranges of activations are calibrated.
+    StaticInt8,
+    /// Every value in integers, as accelerators want it: 8 bits for activations, 8 for weights.
+    A8W8,
+    /// The same with 16 bits for activations, 8 for weights.
+    A16W8,
+    /// The same with 16 bits for activations, 4 for weights.
+    A16W4,
 }
 
 impl OnnxRecipe {
     /// The recipes that quantize.
-    pub const ALL: &[Self] = &[Self::Int4, Self::Int8, Self::DynamicInt8, Self::Fp16];
+    pub const ALL: &[Self] = &[
+        Self::Int4,
+        Self::Int8,
+        Self::DynamicInt8,
+        Self::Fp16,
+        Self::StaticInt8,
+        Self::A8W8,
+        Self::A16W8,
+        Self::A16W4,
+    ];
 
     /// The operators of which some recipe quantizes the weights.
     pub(crate) const WEIGHTED: &[&'static str] = &["MatMul", "Gemm", "Conv", "Gather"];
+
+    /// The codes that activations are rounded to, if the recipe needs their ranges: a
+    /// [`Calibration`](crate::calibrate::Calibration).
+    pub fn activations(self) -> Option<Levels> {
+        static_qdq::Scheme::of(self).map(static_qdq::Scheme::levels)
+    }
 
     /// The name: `"int4"`.
     pub fn name(self) -> &'static str {
@@ -54,6 +79,10 @@ impl OnnxRecipe {
             Self::Int8 => "int8",
             Self::DynamicInt8 => "dynamic-int8",
             Self::Fp16 => "fp16",
+            Self::StaticInt8 => "static-int8",
+            Self::A8W8 => "a8w8",
+            Self::A16W8 => "a16w8",
+            Self::A16W4 => "a16w4",
         }
     }
 
@@ -63,7 +92,9 @@ impl OnnxRecipe {
         match self {
             Self::Copy | Self::Fp16 => &[],
             Self::Int4 | Self::Int8 => &["MatMul", "Gemm"],
-            Self::DynamicInt8 => &["MatMul", "Gemm", "Conv"],
+            Self::DynamicInt8 | Self::StaticInt8 | Self::A8W8 | Self::A16W8 | Self::A16W4 => {
+                &["MatMul", "Gemm", "Conv"]
+            }
         }
     }
 
@@ -71,7 +102,7 @@ impl OnnxRecipe {
     pub(super) fn is_for_nodes(self) -> bool {
         match self {
             Self::Copy | Self::Int4 | Self::Int8 | Self::DynamicInt8 => true,
-            Self::Fp16 => false,
+            Self::Fp16 | Self::StaticInt8 | Self::A8W8 | Self::A16W8 | Self::A16W4 => false,
         }
     }
 }
@@ -124,8 +155,9 @@ pub fn plan(document: &Document, wish: &OnnxQuantization) -> Result<OnnxPlan> {
     let mut draft = Draft::new(document, &Limits::default())?;
     if wish.recipe != OnnxRecipe::Copy {
         wish.check()?;
-        match wish.recipe {
-            OnnxRecipe::Fp16 => half::apply(&mut draft, wish)?,
+        match (wish.recipe, static_qdq::Scheme::of(wish.recipe)) {
+            (OnnxRecipe::Fp16, _) => half::apply(&mut draft, wish)?,
+            (_, Some(scheme)) => static_qdq::apply(&mut draft, wish, scheme)?,
             _ => each_node(&mut draft, wish)?,
         }
         let functions = document.model().messages(schema::model::FUNCTIONS).count();
@@ -189,5 +221,21 @@ fn left_alone(node: &Node<'_>, weight: &str, why: &str) -> String {
     match node.name() {
         "" => format!("a {} of '{weight}' is left as it is: {why}", node.op_type()),
         name => format!("'{name}' ({}) is left as it is: {why}", node.op_type()),
+    }
+}
+
+/// The names of the values whose ranges a recipe needs: values of the main graph, each once. Nothing
+/// for recipes that leave activations alone.
+///
+/// Run the model on samples with these as further outputs (see [`Document::probe`]), let a
+/// [`Calibrator`](crate::calibrate::Calibrator) observe them, and give the
+/// [`Calibration`](crate::calibrate::Calibration) to [`OnnxQuantization::calibration`].
+///
+/// # Errors
+/// `malformed` if a constant has not as many elements as its shape.
+pub fn observed(document: &Document, wish: &OnnxQuantization) -> Result<Vec<String>> {
+    match static_qdq::Scheme::of(wish.recipe) {
+        Some(scheme) => static_qdq::observed(document, wish, scheme),
+        None => Ok(Vec::new()),
     }
 }

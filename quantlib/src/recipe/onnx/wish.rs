@@ -1,6 +1,7 @@
 //! What may be asked for: a recipe, and wishes beyond it.
 
 use super::OnnxRecipe;
+use crate::calibrate::Calibration;
 use crate::error::{Error, Result};
 use crate::format::onnx::{Node, SaveOptions};
 use crate::model::NamePattern;
@@ -117,6 +118,9 @@ pub struct OnnxQuantization {
     pub overrides: Vec<OnnxOverride>,
     /// Inputs and outputs of the model stay f32. For the recipe `fp16`.
     pub keep_io: bool,
+    /// The ranges of activations, for recipes that need them: those of
+    /// [`observed`](super::observed).
+    pub calibration: Option<Calibration>,
     /// Whether the output has its data beside it.
     pub save: SaveOptions,
 }
@@ -137,6 +141,7 @@ impl OnnxQuantization {
             exclude_operators: Vec::new(),
             overrides: Vec::new(),
             keep_io: false,
+            calibration: None,
             save: SaveOptions::default(),
         }
     }

@@ -1,0 +1,103 @@
+//! Activations: rounded to integers, and back.
+
+use super::super::draft::{Draft, Place, PlaneInfo};
+use super::Scheme;
+use super::edits::Edits;
+use crate::calibrate::Range;
+use crate::format::onnx::{Message, data_type, make_node};
+
+/// The scale and the zero point of a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Params {
+    pub(super) scale: f32,
+    pub(super) zero: u16,
+}
+
+impl Params {
+    /// Those of a range.
+    pub(super) fn of(range: Range, scheme: Scheme) -> Self {
+        let (scale, zero) = scheme.levels().fit(range);
+        Self {
+            scale: scale as f32,
+            zero: zero as u16,
+        }
+    }
+}
+
+/// A value of the main graph that is rounded to integers.
+pub(super) struct Activation {
+    pub(super) scale: f32,
+    /// The rounded value.
+    pub(super) output: String,
+}
+
+impl Activation {
+    /// Puts the two nodes behind the one that makes the value; whoever wants the rounded value reads
+    /// the new one.
+    pub(super) fn put(
+        draft: &mut Draft<'_>,
+        edits: &mut Edits,
+        name: &str,
+        params: Params,
+        scheme: Scheme,
+    ) -> Self {
+        let output = draft
+            .names
+            .unique(&format!("{name}_DequantizeLinear_Output"));
+        let nodes = nodes(draft, [name, name, &output], params, scheme);
+        edits.put(draft, name, nodes);
+        Self {
+            scale: params.scale,
+            output,
+        }
+    }
+
+    /// Lets an output of a node be the rounded value, for all that read it.
+    pub(super) fn replace(
+        draft: &mut Draft<'_>,
+        edits: &mut Edits,
+        (node, output): (Place, usize),
+        name: &str,
+        params: Params,
+        scheme: Scheme,
+    ) {
+        let wide = draft.names.unique(&format!("{name}_QuantizeLinear_Input"));
+        let nodes = nodes(draft, [name, &wide, name], params, scheme);
+        edits.output(node, output, &wide);
+        edits.put_behind(node, nodes);
+    }
+}
+
+/// `QuantizeLinear` and `DequantizeLinear`, called after a value, from one value to another; with the
+/// names that `quantize_static` gives them.
+fn nodes(
+    draft: &mut Draft<'_>,
+    [name, from, to]: [&str; 3],
+    params: Params,
+    scheme: Scheme,
+) -> Vec<Message> {
+    let (code_type, zero) = match scheme.activation_bits {
+        8 => (data_type::UINT8, vec![params.zero as u8]),
+        _ => (data_type::UINT16, params.zero.to_le_bytes().to_vec()),
+    };
+    let mut named = |ending: &str| draft.names.unique(&format!("{name}_{ending}"));
+    let [scale_name, zero_name] = ["scale", "zero_point"].map(&mut named);
+    let [quantize, dequantize] = ["QuantizeLinear", "DequantizeLinear"].map(&mut named);
+    let codes = named("QuantizeLinear_Output");
+    let scalar = |name: &str, data_type| PlaneInfo {
+        name: name.to_owned(),
+        data_type,
+        shape: Vec::new(),
+    };
+    let scale = params.scale.to_le_bytes();
+    draft.add_constant(0, &scalar(&scale_name, data_type::FLOAT), &scale);
+    draft.add_constant(0, &scalar(&zero_name, code_type), &zero);
+    let node = |op: &str, name: &str, from: &str, to: &str| {
+        let inputs = [from, &scale_name, &zero_name];
+        make_node([op, scheme.domain, name], &inputs, &[to], &[])
+    };
+    vec![
+        node("QuantizeLinear", &quantize, from, &codes),
+        node("DequantizeLinear", &dequantize, &codes, to),
+    ]
+}

@@ -1,0 +1,277 @@
+//! Weights, biases and other constants in integers.
+
+use super::super::draft::{Draft, PlaneInfo};
+use super::Scheme;
+use super::activation::Params;
+use super::edits::Edits;
+use super::site::Site;
+use crate::affine::{AffineLayout, AffineSpec, Group, Zero};
+use crate::codec::CodecOptions;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::format::onnx::{data_type, make_node};
+use crate::model::{Expr, Model, OutputTensor, TensorInfo};
+use crate::planar::{AffineEncoder, AffinePlanesMut, AffineStatistics};
+use crate::tensor::{Encoding, Floats};
+use std::collections::HashMap;
+
+/// Quantizes the weights of all sites, each once, and the biases, each for the scales of its site:
+/// `scales` are those of the sites' inputs.
+pub(super) fn put_weights(
+    draft: &mut Draft<'_>,
+    edits: &mut Edits,
+    sites: &[Site],
+    scales: &[f32],
+    scheme: Scheme,
+) -> Result<()> {
+    let mut outputs: HashMap<(usize, usize), String> = HashMap::new();
+    for (site, scale) in sites.iter().zip(scales) {
+        let key = (site.weight, site.axis);
+        let output = match outputs.get(&key) {
+            Some(output) => output.clone(),
+            None => {
+                let spec = channels(scheme.weight_bits, site.axis);
+                let output = put(draft, site.weight, spec, scheme)?;
+                outputs.entry(key).or_insert(output).clone()
+            }
+        };
+        edits.input(site.node, 1, &output);
+        draft.release(site.weight);
+        if let Some(bias) = site.bias {
+            let spec = channels(scheme.weight_bits, site.axis);
+            let scales = match draft.info(site.weight) {
+                Some(info) => scales_of(draft.model(), info, &spec)?,
+                None => Vec::new(),
+            };
+            let scales: Vec<_> = scales.iter().map(|weight| scale * weight).collect();
+            let output = put_bias(draft, bias, &scales, scheme)?;
+            edits.input(site.node, 2, &output);
+            draft.release(bias);
+        }
+    }
+    Ok(())
+}
+
+/// A scale for each channel, the same range on both sides of zero; zero points are there, and zero.
+fn channels(bits: u8, axis: usize) -> AffineSpec {
+    AffineSpec {
+        zero: Zero::Point,
+        ..AffineSpec::qdq(bits, Group::Axis, axis as isize, true, DType::F32)
+    }
+}
+
+/// One scale and zero point for all.
+pub(super) fn whole(bits: u8) -> AffineSpec {
+    AffineSpec::qdq(bits, Group::Tensor, 0, false, DType::F32)
+}
+
+/// Plans a constant as a spec says. The name of what comes out of its `DequantizeLinear`.
+pub(super) fn put(
+    draft: &mut Draft<'_>,
+    weight: usize,
+    spec: AffineSpec,
+    scheme: Scheme,
+) -> Result<String> {
+    let name = draft.graphs.weights[weight].name;
+    let Some(TensorInfo {
+        name: key, shape, ..
+    }) = draft.info(weight).cloned()
+    else {
+        return Ok(name.to_owned());
+    };
+    let axis = (spec.group == Group::Axis).then_some(spec.axis as usize);
+    let scales: Vec<usize> = axis.iter().map(|axis| shape[*axis]).collect();
+    let code_type = match (spec.bits, spec.symmetric) {
+        (4, _) => data_type::INT4,
+        (16, _) => data_type::UINT16,
+        (_, true) => data_type::INT8,
+        (_, false) => data_type::UINT8,
+    };
+    let planes = [
+        ("quantized", code_type, shape.clone()),
+        ("scale", data_type::FLOAT, scales.clone()),
+        ("zero_point", code_type, scales),
+    ];
+    let planes = planes.map(|(ending, data_type, shape)| PlaneInfo {
+        name: draft.names.unique(&format!("{name}_{ending}")),
+        data_type,
+        shape,
+    });
+    let inputs = planes.each_ref().map(|plane| plane.name.clone());
+    let tensor = OutputTensor {
+        name: inputs[0].clone(),
+        shape,
+        encoding: Encoding::Affine(spec),
+        source: Expr::input(key),
+        importance: None,
+    };
+    draft.add(tensor, 0, planes.into())?;
+    Ok(put_dequantize(draft, name, &inputs, axis, scheme))
+}
+
+/// A `DequantizeLinear` of codes, scales and zero points.
+fn put_dequantize(
+    draft: &mut Draft<'_>,
+    name: &str,
+    inputs: &[String; 3],
+    axis: Option<usize>,
+    scheme: Scheme,
+) -> String {
+    let output = draft
+        .names
+        .unique(&format!("{name}_DequantizeLinear_Output"));
+    let node = draft.names.unique(&format!("{name}_DequantizeLinear"));
+    let inputs = inputs.each_ref().map(String::as_str);
+    let names = ["DequantizeLinear", scheme.domain, &node];
+    let axis = axis.map(|axis| ("axis", axis as i64));
+    let node = make_node(names, &inputs, &[&output], axis.as_slice());
+    draft.put_first(0, node);
+    output
+}
+
+/// A bias in steps of the products' scales, so that it is added to their sums.
+pub(super) fn put_bias(
+    draft: &mut Draft<'_>,
+    bias: usize,
+    scales: &[f32],
+    scheme: Scheme,
+) -> Result<String> {
+    let name = draft.graphs.weights[bias].name;
+    let Some(info) = draft.info(bias) else {
+        return Ok(name.to_owned());
+    };
+    let shape = info.shape.clone();
+    let values = floats(&draft.model().read(&info.name)?);
+    let codes = values.iter().zip(scales.iter().cycle());
+    let codes = codes.map(|(value, scale)| {
+        // Beyond the integers it saturates.
+        (f64::from(*value) / f64::from(*scale)).round_ties_even() as i32
+    });
+    let codes: Vec<u8> = codes.flat_map(i32::to_le_bytes).collect();
+    let raw: Vec<u8> = scales.iter().copied().flat_map(f32::to_le_bytes).collect();
+    let zeros = vec![0; raw.len()];
+    let planes = [
+        ("quantized", data_type::INT32, shape, codes),
+        ("quantized_scale", data_type::FLOAT, vec![scales.len()], raw),
+        (
+            "quantized_zero_point",
+            data_type::INT32,
+            vec![scales.len()],
+            zeros,
+        ),
+    ];
+    let inputs = planes.map(|(ending, data_type, shape, raw)| {
+        let plane = PlaneInfo {
+            name: draft.names.unique(&format!("{name}_{ending}")),
+            data_type,
+            shape,
+        };
+        draft.add_constant(0, &plane, &raw);
+        plane.name
+    });
+    Ok(put_dequantize(draft, name, &inputs, Some(0), scheme))
+}
+
+/// Adds a short constant whose codes are known.
+pub(super) fn put_codes(
+    draft: &mut Draft<'_>,
+    weight: usize,
+    values: &[f32],
+    params: Params,
+    scheme: Scheme,
+) -> String {
+    let name = draft.graphs.weights[weight].name;
+    let shape = draft.info(weight).map(|info| info.shape.clone());
+    let zero = f64::from(params.zero);
+    let most = scheme.levels().most;
+    let codes = values.iter().map(|value| {
+        let steps = (value / params.scale).round_ties_even();
+        (f64::from(steps) + zero).clamp(0.0, most) as u16
+    });
+    let wide = scheme.activation_bits > 8;
+    let bytes = |code: u16| {
+        code.to_le_bytes()
+            .into_iter()
+            .take(if wide { 2 } else { 1 })
+    };
+    let code_type = if wide {
+        data_type::UINT16
+    } else {
+        data_type::UINT8
+    };
+    let planes = [
+        (
+            "quantized",
+            code_type,
+            shape.unwrap_or_default(),
+            codes.flat_map(bytes).collect(),
+        ),
+        (
+            "scale",
+            data_type::FLOAT,
+            Vec::new(),
+            params.scale.to_le_bytes().to_vec(),
+        ),
+        (
+            "zero_point",
+            code_type,
+            Vec::new(),
+            bytes(params.zero).collect::<Vec<_>>(),
+        ),
+    ];
+    let inputs = planes.map(|(ending, data_type, shape, raw)| {
+        let plane = PlaneInfo {
+            name: draft.names.unique(&format!("{name}_{ending}")),
+            data_type,
+            shape,
+        };
+        draft.add_constant(0, &plane, &raw);
+        plane.name
+    });
+    put_dequantize(draft, name, &inputs, None, scheme)
+}
+
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    let each = bytes.as_chunks::<4>().0.iter();
+    each.map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// Hands all elements of a tensor of f32 to `look`, in pieces, with the index of the first.
+pub(super) fn each_piece(
+    model: &Model,
+    info: &TensorInfo,
+    look: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+) -> Result<()> {
+    /// Bytes of a piece.
+    const PIECE: usize = 1 << 20;
+    let index = model.index_of(&info.name).unwrap_or_default();
+    let mut bytes = Vec::new();
+    for start in (0..info.nbytes()).step_by(PIECE) {
+        bytes.resize(PIECE.min(info.nbytes() - start), 0);
+        model.read_at(index, start as u64, &mut bytes)?;
+        look(start / size_of::<f32>(), &floats(&bytes))?;
+    }
+    Ok(())
+}
+
+/// The scales that a constant will get: a pass over its elements.
+pub(super) fn scales_of(model: &Model, info: &TensorInfo, spec: &AffineSpec) -> Result<Vec<f32>> {
+    let layout = AffineLayout::new(spec, &info.shape)?;
+    let options = CodecOptions::default();
+    let mut statistics = AffineStatistics::new(&layout, info.dtype);
+    while statistics.wants_pass() {
+        each_piece(model, info, &mut |first, values| {
+            statistics.observe(first, Floats::F32(values), &options)
+        })?;
+        statistics.end_pass()?;
+    }
+    let encoder = AffineEncoder::new(&layout, &options, statistics)?;
+    let mut scales = vec![0; layout.scales().bytes];
+    let mut zeros = vec![0; layout.zeros().map_or(0, |zeros| zeros.bytes)];
+    encoder.store_shared(&mut AffinePlanesMut {
+        codes: &mut [],
+        scales: &mut scales,
+        zeros: &mut zeros,
+    });
+    Ok(floats(&scales))
+}

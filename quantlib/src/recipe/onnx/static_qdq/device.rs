@@ -1,0 +1,329 @@
+//! Every value in integers, as accelerators want it: the form that onnxruntime's QNN execution provider
+//! expects.
+
+use super::super::OnnxQuantization;
+use super::super::draft::{Draft, Place};
+use super::super::wish::Choice;
+use super::activation::{Activation, Params};
+use super::edits::Edits;
+use super::site::Site;
+use super::{Scheme, constant, site};
+use crate::calibrate::{Calibration, Observer, Range, TensorRange};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::format::onnx::schema::{graph, value};
+use crate::format::onnx::{Node, Tensor};
+use std::collections::{HashMap, HashSet};
+
+/// The values of the main graph that are calculated or given; which of them are floats, a runtime
+/// knows.
+pub(super) fn observed(draft: &Draft<'_>) -> Vec<String> {
+    let nodes = draft.nodes(0).map(|(_, node)| node);
+    let made = nodes
+        .filter(|node| node.constant().is_none())
+        .flat_map(|node| node.outputs().map(str::to_owned).collect::<Vec<_>>());
+    let names = inputs(draft).into_iter().chain(made);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The inputs of the main graph that callers give.
+fn inputs(draft: &Draft<'_>) -> Vec<String> {
+    let message = draft.document.graph();
+    let constants = message.messages(graph::INITIALIZER);
+    let constants: HashSet<_> = constants.map(|tensor| Tensor::new(tensor).name()).collect();
+    let inputs = message.messages(graph::INPUT);
+    let names = inputs.map(|input| input.text(value::NAME));
+    let given = names.filter(|name| !constants.contains(name));
+    given.map(str::to_owned).collect()
+}
+
+/// Operators that only move values: what comes out has the scale of what goes in.
+const MOVES: &[&str] = &[
+    "Reshape",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+    "Slice",
+    "Gather",
+    "Identity",
+    "Expand",
+    "MaxPool",
+    "DepthToSpace",
+    "SpaceToDepth",
+];
+
+/// Operators that pass masks on, until a Softmax uses them up.
+const MASKED: &[&str] = &["Add", "Sub", "Mul", "Where", "Max", "Min", "Concat", "Cast"];
+
+/// Operators whose further inputs are no values, though they may be floats.
+const SETTINGS: &[&str] = &[
+    "Resize", "Upsample", "Clip", "Pad", "Range", "Dropout", "TopK",
+];
+
+/// Operators with bodies, and those that have nothing to calculate with integers.
+const WIDE: &[&str] = &[
+    "If",
+    "Loop",
+    "Scan",
+    "Cast",
+    "Constant",
+    "ConstantOfShape",
+    "Shape",
+    "Size",
+];
+
+/// What absurdly low values, such as masks are, are taken for at most: nothing is left of them after a
+/// Softmax.
+const MASK: f32 = -100.0;
+
+/// How far below all others masked values must stay: e^-20 is 2e-9.
+const BELOW: f32 = 20.0;
+
+/// The least width of a range.
+const LEAST: f32 = 1e-4;
+
+/// Constants of at most so many elements are rounded when the plan is made.
+const SHORT: usize = 1 << 16;
+
+pub(super) fn apply(
+    draft: &mut Draft<'_>,
+    wish: &OnnxQuantization,
+    scheme: Scheme,
+    calibration: &Calibration,
+) -> Result<()> {
+    let mut sites = site::find(draft, wish);
+    let values: HashSet<_> = observed(draft).into_iter().collect();
+    let has_range = |name: &String| values.contains(name) && calibration.tensors.contains_key(name);
+    sites.retain(|site| has_range(&site.input));
+    let mut work = Work {
+        calibration,
+        scheme,
+        edits: Edits::default(),
+        params: HashMap::new(),
+        constants: HashMap::new(),
+        masked: HashSet::new(),
+        taken: sites.iter().flat_map(own_inputs).collect(),
+    };
+    for name in inputs(draft) {
+        work.input(draft, &name);
+    }
+    let nodes: Vec<_> = draft.nodes(0).collect();
+    for (index, node) in nodes {
+        let place = (0, index);
+        let excluded = matches!(wish.choose(&node), Choice::Excluded(_));
+        if !excluded && !WIDE.contains(&node.op_type()) {
+            work.constants(draft, place, &node)?;
+        }
+        work.outputs(draft, place, &node);
+    }
+    let scales = sites.iter().map(|site| work.params[&site.input].scale);
+    let scales: Vec<_> = scales.collect();
+    let Work {
+        mut edits, params, ..
+    } = work;
+    constant::put_weights(draft, &mut edits, &sites, &scales, scheme)?;
+    super::tell(draft, calibration, params.keys(), sites.len());
+    edits.make(draft);
+    Ok(())
+}
+
+/// The inputs of nodes that are weights and biases of sites.
+fn own_inputs(site: &Site) -> impl Iterator<Item = (Place, usize)> + use<> {
+    let place = site.node;
+    let bias = site.bias.map(|_| (place, 2));
+    [Some((place, 1)), bias].into_iter().flatten()
+}
+
+struct Work<'c> {
+    calibration: &'c Calibration,
+    scheme: Scheme,
+    edits: Edits,
+    /// Of every value that is in integers.
+    params: HashMap<String, Params>,
+    /// Constants that are in integers, as activations: where they are read.
+    constants: HashMap<usize, (String, Params)>,
+    /// Values that masks are part of, though none may be in the samples.
+    masked: HashSet<String>,
+    /// Inputs of nodes that are taken care of.
+    taken: HashSet<(Place, usize)>,
+}
+
+impl Work<'_> {
+    fn input(&mut self, draft: &mut Draft<'_>, name: &str) {
+        let Some(range) = self.calibration.tensors.get(name) else {
+            return;
+        };
+        let params = Params::of(usable(range), self.scheme);
+        let rounded = Activation::put(draft, &mut self.edits, name, params, self.scheme);
+        self.edits.readers(draft, name, &rounded.output);
+        self.params.insert(name.to_owned(), params);
+    }
+
+    /// Rounds the constants that a node reads as activations.
+    fn constants(&mut self, draft: &mut Draft<'_>, place: Place, node: &Node<'_>) -> Result<()> {
+        let normalizes = node.is("LayerNormalization");
+        let inputs: Vec<_> = node.inputs().map(str::to_owned).collect();
+        for (at, name) in inputs.iter().enumerate() {
+            let Some(weight) = draft.weight_at(place, at) else {
+                continue;
+            };
+            let is_setting = at > 0 && SETTINGS.contains(&node.op_type());
+            if is_setting || self.taken.contains(&(place, at)) || !is_float(draft, weight) {
+                continue;
+            }
+            let output = match (normalizes, at) {
+                (true, 1) => constant::put(draft, weight, constant::whole(8), self.scheme)?,
+                (true, 2) => self.norm_bias(draft, place, node, weight)?,
+                _ => self.constant(draft, name, weight)?,
+            };
+            self.edits.input(place, at, &output);
+            draft.release(weight);
+        }
+        Ok(())
+    }
+
+    /// Rounds what a node makes.
+    fn outputs(&mut self, draft: &mut Draft<'_>, place: Place, node: &Node<'_>) {
+        let passes = MOVES.contains(&node.op_type()) || MASKED.contains(&node.op_type());
+        if passes && node.inputs().any(|input| self.masked.contains(input)) {
+            self.masked.extend(node.outputs().map(str::to_owned));
+        }
+        for (at, name) in node.outputs().enumerate() {
+            if let Some(params) = self.output_params(node, name) {
+                let output = (place, at);
+                Activation::replace(draft, &mut self.edits, output, name, params, self.scheme);
+                self.params.insert(name.to_owned(), params);
+            }
+        }
+    }
+
+    /// The parameters of what a node makes, if it is a float.
+    fn output_params(&self, node: &Node<'_>, name: &str) -> Option<Params> {
+        let range = self.calibration.tensors.get(name)?;
+        let wide = self.scheme.activation_bits > 8;
+        let unit = Range {
+            low: 0.0,
+            high: 1.0,
+        };
+        Some(match node.op_type() {
+            "Softmax" => Params::of(unit, self.scheme),
+            "Sigmoid" if wide => Params {
+                scale: 1.0 / 65_536.0,
+                zero: 0,
+            },
+            "Tanh" if wide => Params {
+                scale: 1.0 / 32_768.0,
+                zero: 1 << 15,
+            },
+            op if MOVES.contains(&op) && self.params.contains_key(node.input(0)) => {
+                self.params[node.input(0)]
+            }
+            _ => {
+                let seen = u64::from(self.masked.contains(name));
+                let range = TensorRange {
+                    ignored: range.ignored.max(seen),
+                    ..range.clone()
+                };
+                Params::of(usable(&range), self.scheme)
+            }
+        })
+    }
+
+    /// A constant in the codes of activations.
+    fn constant(&mut self, draft: &mut Draft<'_>, name: &str, weight: usize) -> Result<String> {
+        if let Some((output, params)) = self.constants.get(&weight) {
+            self.params.insert(name.to_owned(), *params);
+            return Ok(output.clone());
+        }
+        let Some(info) = draft.info(weight).cloned() else {
+            return Ok(name.to_owned());
+        };
+        let mut observer = Observer::default();
+        constant::each_piece(draft.model(), &info, &mut |_, values| {
+            observer.observe(values);
+            Ok(())
+        })?;
+        if observer.ignored().count > 0 {
+            self.masked.insert(name.to_owned());
+            draft.note(format!(
+                "'{name}' is absurdly large, as masks are; it is taken for {MASK}, and for {BELOW} below all others where it is added"
+            ));
+        }
+        let extremes = observer.extremes();
+        let params = Params::of(
+            usable(&TensorRange {
+                low: extremes.low,
+                high: extremes.high,
+                ignored: observer.ignored().count,
+                ..TensorRange::default()
+            }),
+            self.scheme,
+        );
+        let short = info.elements() <= SHORT;
+        let output = match short || observer.ignored().count > 0 {
+            true => {
+                let values = constant::floats(&draft.model().read(&info.name)?);
+                constant::put_codes(draft, weight, &values, params, self.scheme)
+            }
+            false => {
+                let spec = constant::whole(self.scheme.activation_bits);
+                constant::put(draft, weight, spec, self.scheme)?
+            }
+        };
+        self.params.insert(name.to_owned(), params);
+        self.constants.insert(weight, (output.clone(), params));
+        Ok(output)
+    }
+
+    /// The bias of a normalization, in steps of the product's scale.
+    fn norm_bias(
+        &mut self,
+        draft: &mut Draft<'_>,
+        place: Place,
+        node: &Node<'_>,
+        bias: usize,
+    ) -> Result<String> {
+        let input = self.params.get(node.input(0)).map(|params| params.scale);
+        let weight = draft.weight_at(place, 1);
+        let info = weight.and_then(|weight| draft.info(weight));
+        let scale = match (input, info) {
+            (Some(input), Some(info)) => {
+                let scales = constant::scales_of(draft.model(), info, &constant::whole(8))?;
+                scales.first().map(|scale| input * scale)
+            }
+            _ => None,
+        };
+        match scale {
+            Some(scale) => constant::put_bias(draft, bias, &[scale], self.scheme),
+            None => self.constant(draft, node.input(2), bias),
+        }
+    }
+}
+
+fn is_float(draft: &Draft<'_>, weight: usize) -> bool {
+    let constant = &draft.graphs.weights[weight];
+    let info = draft.info(weight);
+    let is_float = info.is_some_and(|info| info.dtype == DType::F32 && info.elements() > 0);
+    is_float && constant.graph == 0 && draft.is_constant(constant)
+}
+
+/// A range that has a width, and room for masks below where values were ignored. Of what was always 0
+/// nothing is known: what is 0 or 1 elsewhere, as masks of tokens are, must fit.
+fn usable(range: &TensorRange) -> Range {
+    let (mut low, mut high) = (range.low.min(0.0), range.high.max(0.0));
+    if low == high && range.ignored == 0 {
+        return Range {
+            low: -1.0,
+            high: 1.0,
+        };
+    }
+    if range.ignored > 0 {
+        low = match low == high {
+            true => MASK,
+            false => low.min(high - BELOW),
+        };
+    }
+    high = high.max(low + LEAST);
+    Range { low, high }
+}

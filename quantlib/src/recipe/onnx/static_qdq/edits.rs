@@ -1,0 +1,86 @@
+//! What changes at nodes of the main graph, collected until all of it is known.
+
+use super::super::draft::{Draft, Place};
+use crate::format::onnx::{Message, Node};
+use std::collections::BTreeMap;
+
+/// Edits of nodes by their index in the main graph.
+#[derive(Default)]
+pub(super) struct Edits {
+    nodes: BTreeMap<usize, Edit>,
+    first: Vec<Message>,
+}
+
+#[derive(Default)]
+struct Edit {
+    /// Inputs that are read from elsewhere.
+    inputs: BTreeMap<usize, String>,
+    /// Outputs with other names.
+    outputs: BTreeMap<usize, String>,
+    /// Nodes right behind it.
+    behind: Vec<Message>,
+}
+
+impl Edits {
+    /// Lets an input of a node be read from another value.
+    pub(super) fn input(&mut self, (_, node): Place, input: usize, name: &str) {
+        let edit = self.nodes.entry(node).or_default();
+        edit.inputs.insert(input, name.to_owned());
+    }
+
+    /// Gives an output of a node another name; whoever reads it reads the old one.
+    pub(super) fn output(&mut self, (_, node): Place, output: usize, name: &str) {
+        let edit = self.nodes.entry(node).or_default();
+        edit.outputs.insert(output, name.to_owned());
+    }
+
+    /// Puts nodes behind another.
+    pub(super) fn put_behind(&mut self, (_, node): Place, nodes: Vec<Message>) {
+        self.nodes.entry(node).or_default().behind.extend(nodes);
+    }
+
+    /// Puts nodes before all others.
+    pub(super) fn put_first(&mut self, nodes: Vec<Message>) {
+        self.first.extend(nodes);
+    }
+
+    /// Lets all nodes of the main graph that read a value read another.
+    pub(super) fn readers(&mut self, draft: &Draft<'_>, from: &str, to: &str) {
+        for (index, node) in draft.nodes(0) {
+            for (input, name) in node.inputs().enumerate() {
+                if name == from {
+                    self.input((0, index), input, to);
+                }
+            }
+        }
+    }
+
+    /// Puts nodes where a value is known: behind the node that makes it, or before all others.
+    pub(super) fn put(&mut self, draft: &Draft<'_>, value: &str, nodes: Vec<Message>) {
+        let mut all = draft.nodes(0);
+        match all.find(|(_, node)| node.outputs().any(|output| output == value)) {
+            Some((index, _)) => self.put_behind((0, index), nodes),
+            None => self.put_first(nodes),
+        }
+    }
+
+    pub(super) fn make(self, draft: &mut Draft<'_>) {
+        self.first
+            .into_iter()
+            .for_each(|node| draft.put_first(0, node));
+        for (index, edit) in self.nodes {
+            let Some(node) = draft.graphs.node(0, index) else {
+                continue;
+            };
+            let mut own = node.message().clone();
+            for (at, name) in &edit.inputs {
+                own = Node::new(&own).with_input(*at, name);
+            }
+            for (at, name) in &edit.outputs {
+                own = Node::new(&own).with_output(*at, name);
+            }
+            let nodes = [own].into_iter().chain(edit.behind).collect();
+            draft.replace_node((0, index), nodes);
+        }
+    }
+}

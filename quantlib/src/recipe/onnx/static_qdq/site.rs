@@ -1,0 +1,146 @@
+//! The nodes that are to calculate with integers.
+
+use super::super::OnnxQuantization;
+use super::super::draft::{Draft, Place};
+use super::super::wish::Choice;
+use crate::dtype::DType;
+use crate::format::onnx::Node;
+
+/// A product of an activation and a weight.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    /// The node.
+    pub(super) node: Place,
+    /// Its name, or that of its output.
+    pub(super) label: String,
+    /// The activation.
+    pub(super) input: String,
+    /// The weight, its shape, and the axis of its channels.
+    pub(super) weight: usize,
+    pub(super) axis: usize,
+    /// The bias, if it is a constant that can be added to integers.
+    pub(super) bias: Option<usize>,
+    /// What comes out, if that is quantized too: `QLinearConv` has no float outputs.
+    pub(super) result: Option<String>,
+}
+
+impl Site {
+    /// The values whose ranges must be known.
+    pub(super) fn activations(&self) -> impl Iterator<Item = String> + use<> {
+        [Some(self.input.clone()), self.result.clone()]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// Those of the main graph; what looks like one and is none is noted.
+pub(super) fn find(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Vec<Site> {
+    let mut sites = Vec::new();
+    for graph in 0..draft.graphs() {
+        let nodes: Vec<_> = draft.nodes(graph).collect();
+        for (index, node) in nodes {
+            let place = (graph, index);
+            let Some(weight) = draft.weight_at(place, 1).filter(|_| is_product(&node)) else {
+                continue;
+            };
+            let chosen = match wish.choose(&node) {
+                Choice::NotMeant => continue,
+                Choice::Recipe(recipe) if recipe == wish.recipe => {
+                    site(draft, place, &node, weight)
+                }
+                Choice::Recipe(_) => Err("other recipes for single nodes do not go with this one"),
+                Choice::Excluded(why) => Err(why),
+            };
+            match chosen {
+                Ok(site) => sites.push(site),
+                Err(why) => {
+                    let label = label(&node);
+                    draft.note(format!("'{label}' is left as it is: {why}"));
+                }
+            }
+        }
+    }
+    sites
+}
+
+fn is_product(node: &Node<'_>) -> bool {
+    ["MatMul", "Gemm", "Conv"].iter().any(|op| node.is(op))
+}
+
+/// A name for people.
+fn label(node: &Node<'_>) -> String {
+    match node.name() {
+        "" => node.outputs().next().unwrap_or_default().to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn site(
+    draft: &Draft<'_>,
+    place: Place,
+    node: &Node<'_>,
+    index: usize,
+) -> Result<Site, &'static str> {
+    let weight = &draft.graphs.weights[index];
+    if place.0 != 0 || weight.graph != 0 {
+        return Err("it is in a branch or a loop, whose values are not observed");
+    }
+    if draft.weight_at(place, 0).is_some() {
+        return Err("both of its inputs are constants");
+    }
+    if !draft.is_constant(weight) {
+        return Err("its weight is the default of an input, which callers may replace");
+    }
+    let info = draft.info(index).filter(|info| info.dtype == DType::F32);
+    let info = info.ok_or("its weight is not stored as f32")?;
+    let rank = info.shape.len();
+    let axis = match node.op_type() {
+        "Conv" if rank >= 3 => 0,
+        "MatMul" if rank == 2 => 1,
+        "Gemm" if rank == 2 && node.int("transB").unwrap_or(0) != 0 => 0,
+        "Gemm" if rank == 2 => 1,
+        _ => return Err("its weight is no matrix"),
+    };
+    if info.shape.contains(&0) {
+        return Err("its weight is empty");
+    }
+    let output = node.outputs().next().unwrap_or_default();
+    Ok(Site {
+        node: place,
+        label: label(node),
+        input: node.input(0).to_owned(),
+        weight: index,
+        axis,
+        bias: bias(draft, place, node, info.shape[axis]),
+        result: node.is("Conv").then(|| behind_relu(draft, output)),
+    })
+}
+
+/// The bias, if it is a constant with an element for each channel.
+fn bias(draft: &Draft<'_>, place: Place, node: &Node<'_>, channels: usize) -> Option<usize> {
+    let index = draft.weight_at(place, 2)?;
+    let weight = &draft.graphs.weights[index];
+    let info = draft.info(index)?;
+    let suits = draft.is_constant(weight)
+        && weight.graph == 0
+        && info.dtype == DType::F32
+        && info.shape == [channels]
+        && node.float("beta").unwrap_or(1.0) == 1.0
+        && node.float("alpha").unwrap_or(1.0) == 1.0;
+    suits.then_some(index)
+}
+
+/// The value that leaves a convolution, behind the `Relu` or `Clip` that alone reads it: integers are
+/// clipped on the way.
+fn behind_relu(draft: &Draft<'_>, output: &str) -> String {
+    let nodes: Vec<_> = draft.nodes(0).map(|(_, node)| node).collect();
+    let mut readers = nodes
+        .iter()
+        .filter(|node| node.inputs().any(|input| input == output));
+    match (readers.next(), readers.next()) {
+        (Some(relu), None) if relu.is("Relu") || relu.is("Clip") => {
+            relu.outputs().next().unwrap_or(output).to_owned()
+        }
+        _ => output.to_owned(),
+    }
+}
