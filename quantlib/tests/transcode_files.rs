@@ -27,6 +27,11 @@ fn exact() -> MlxQuantization {
     wish
 }
 
+/// The planes of a folder's layers, each a tensor.
+fn raw(folder: &Path) -> quantlib::model::Model {
+    quantlib::open(folder.join("model.safetensors")).unwrap()
+}
+
 /// A layer of an MLX folder, decoded.
 fn layer(model: &quantlib::model::Model, path: &str, bits: u8) -> Vec<f32> {
     let read = |end: &str| model.read(&format!("{path}.{end}")).unwrap();
@@ -52,10 +57,7 @@ fn layers_are_those_of_the_original_model_in_blocks() {
         let file = gguf(&dir, recipe, true);
         let out = dir.path().join("mlx");
         quantize_mlx(&file, &out, &exact(), JobOptions::default()).unwrap();
-        let (original, folder) = (
-            quantlib::open(tiny()).unwrap(),
-            quantlib::open(&out).unwrap(),
-        );
+        let (original, folder) = (quantlib::open(tiny()).unwrap(), raw(&out));
         let mut layers = 0;
         for info in original.tensors() {
             let values = original.read(&info.name).unwrap();
@@ -119,7 +121,7 @@ fn what_mlx_cannot_hold_is_named() {
     assert_eq!(error.kind(), ErrorKind::Misuse);
     wish.allow_requantize = true;
     quantize_mlx(&file, &out, &wish, JobOptions::default()).unwrap();
-    let folder = quantlib::open(&out).unwrap();
+    let folder = raw(&out);
     assert_eq!(
         folder.tensor("model.embed_tokens.scales").unwrap().dtype,
         DType::F16
