@@ -19,7 +19,7 @@ pub(crate) fn tables(decoded: &[DType], encoded_in_one_pass: &[DType], effort: E
     encode(encoded_in_one_pass, &floats, effort);
 }
 
-fn decode(types: &[DType], out: &mut Vec<f32>, effort: Effort) {
+fn decode(types: &[DType], out: &mut [f32], effort: Effort) {
     println!("\n| decode to 1 GiB | streaming fill, GiB/s | ours, of that |\n|---|---:|---:|");
     let rows = normal(32 * COLS);
     let weights = importance(COLS);
