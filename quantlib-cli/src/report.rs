@@ -6,7 +6,8 @@ use crate::progress::Progress;
 use crate::{signals, size};
 use quantlib::job::{JobOptions, Report};
 use quantlib::model::ImportanceSource;
-use quantlib::{Encoding, Error, NonFinite};
+use quantlib::{Error, NonFinite};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// Runs `job` with a progress bar and signals, and prints what it did or would do.
@@ -128,16 +129,12 @@ fn summary(report: &Report) -> String {
 
 /// How many tensors became what: `74: 48 q4_k, 9 q6_k, 17 f32`.
 fn types(report: &Report) -> String {
-    let mut counts: Vec<(&Encoding, usize)> = Vec::new();
+    // By what they are called: encodings that differ along an axis only are one line here.
+    let mut counts = BTreeMap::<String, usize>::new();
     for tensor in &report.tensors {
-        match counts
-            .iter_mut()
-            .find(|(encoding, _)| *encoding == &tensor.to)
-        {
-            Some((_, count)) => *count += 1,
-            None => counts.push((&tensor.to, 1)),
-        }
+        *counts.entry(tensor.to.to_string()).or_default() += 1;
     }
+    let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let counts: Vec<_> = counts
         .iter()
