@@ -26,6 +26,14 @@ fn decode(types: &[DType], out: &mut [f32], effort: Effort) {
     let mut fill_target = vec![0.0; LEN];
     for &dtype in types {
         let data = encoded(&rows, LEN, dtype, &weights);
+        // The same as within a cache, where nothing goes past it.
+        quantlib::dequantize_into(&data, dtype, &options(None, 1), out).unwrap();
+        let (start, bytes) = (rows.len(), dtype.tensor_bytes(&[rows.len()]).unwrap());
+        let expected = quantlib::dequantize(&data[..bytes], dtype).unwrap();
+        assert!(
+            out[..start] == expected && out[LEN - start..] == expected,
+            "{dtype}"
+        );
         let mut fill = || fill_past_caches(&mut fill_target);
         let mut ours = || {
             quantlib::dequantize_into(&data, dtype, &options(None, 1), out).unwrap();
@@ -46,6 +54,8 @@ fn encode(types: &[DType], x: &[f32], effort: Effort) {
             quantlib::quantize_into(x.into(), COLS, dtype, None, &options, &mut out).unwrap();
         };
         row(dtype, &mut read, &mut ours, effort);
+        let expected = quantlib::quantize(&x[..32 * COLS], COLS, dtype, None).unwrap();
+        assert!(out.starts_with(expected.data()), "{dtype}");
     }
 }
 
