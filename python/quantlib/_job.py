@@ -216,9 +216,10 @@ def convert_model(
     memory_limit: int | None = None,
     dry_run: bool = False,
     external_data: Literal["auto", "always", "never"] | None = None,
-    to: Literal["gguf", "mlx"] | None = None,
+    to: Literal["gguf", "mlx", "hf"] | None = None,
     as_is: bool = False,
     force: bool = False,
+    exact: bool = False,
 ) -> Report:
     """Convert a Hugging Face folder to GGUF: the file that convert_hf_to_gguf.py writes.
 
@@ -242,18 +243,23 @@ def convert_model(
         As for :func:`quantize_model`.
     external_data : {"auto", "always", "never"}, optional
         For an ONNX model, which is copied: whether data go to a file beside it, ``OUT.data``.
-    to : {"gguf", "mlx"}, optional
-        "mlx" writes a folder for MLX with plain floats: of a Hugging Face folder, or of an MLX folder
-        with quantized layers, which are decoded.
+    to : {"gguf", "mlx", "hf"}, optional
+        "mlx" writes a folder for MLX with plain floats: of a Hugging Face folder, of an MLX folder with
+        quantized layers, which are decoded, or of a GGUF file. "hf" writes a Hugging Face folder: of an
+        MLX folder or of a GGUF file. gpt-oss's experts in 4-bit floats stay as they are everywhere.
     as_is, force
-        For "mlx", as for :func:`quantize_model`.
+        For folders, as for :func:`quantize_model`.
+    exact : bool
+        Keep the codes and scales of blocks and of quantized layers, and all plain floats; what the output
+        cannot hold is refused.
 
     Examples
     --------
     >>> ql.convert_model("my-model", "my-model-f16.gguf", "f16")  # doctest: +SKIP
     """
     wishes = _wishes(threads, progress, memory_limit, dry_run, non_finite, pre, lora)
-    wishes |= {"external_data": external_data, "to": to, "as_is": as_is, "force": force}
+    wishes |= {"external_data": external_data, "to": to}
+    wishes |= {"as_is": as_is, "force": force, "exact": exact}
     return Report(json.loads(_quantlib.convert_model(src, out, outtype, name, base, wishes)))
 
 

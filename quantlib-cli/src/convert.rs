@@ -4,7 +4,7 @@ use crate::args::{Convert, Format};
 use crate::report;
 use quantlib::arch::ConvertOptions;
 use quantlib::format::onnx::is_onnx;
-use quantlib::job::{convert_model, copy_onnx, quantize_mlx};
+use quantlib::job::{HfConversion, convert_model, convert_to_hf, copy_onnx, quantize_mlx};
 use quantlib::recipe::mlx::MlxRecipe;
 use quantlib::{Error, ErrorKind, NonFinite};
 
@@ -14,11 +14,13 @@ pub(crate) fn run(args: Convert) -> Result<(), Error> {
             copy_onnx(&args.src, &args.job.output, &args.onnx.options(), options)
         });
     }
-    if args.to == Some(Format::Mlx) {
-        return mlx(&args);
+    match args.to {
+        Some(Format::Mlx) => return mlx(&args),
+        Some(Format::Hf) => return hf(&args),
+        _ => {}
     }
-    if args.mlx.any() {
-        let what = "the options of MLX folders have a meaning only with --to mlx; leave them out";
+    if args.mlx.as_is || args.mlx.force {
+        let what = "--as-is and --force have a meaning only for folders, with --to mlx or --to hf; leave them out";
         return Err(Error::new(ErrorKind::Misuse, what));
     }
     let mut wish = ConvertOptions::default();
@@ -27,8 +29,23 @@ pub(crate) fn run(args: Convert) -> Result<(), Error> {
     wish.name = args.model_name;
     wish.loras = args.adapters.loras;
     wish.base = args.base;
+    wish.exact = args.mlx.exact;
     report::run(&args.job, NonFinite::Refuse, None, |options| {
         convert_model(&args.src, &args.job.output, &wish, options)
+    })
+}
+
+fn hf(args: &Convert) -> Result<(), Error> {
+    if args.mlx.as_is {
+        let what = "--as-is has a meaning only with --to mlx; leave it out";
+        return Err(Error::new(ErrorKind::Misuse, what));
+    }
+    let mut wish = HfConversion::default();
+    wish.dtype = args.outtype.plain()?;
+    wish.exact = args.mlx.exact;
+    wish.force = args.mlx.force;
+    report::run(&args.job, NonFinite::Refuse, None, |options| {
+        convert_to_hf(&args.src, &args.job.output, &wish, options)
     })
 }
 

@@ -10,7 +10,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 use quantlib::arch::{ConvertOptions, Lora, OutType};
 use quantlib::calibrate::Calibration;
 use quantlib::format::onnx::{SaveOptions, is_onnx};
-use quantlib::job::{self, JobOptions, Quantization, Report};
+use quantlib::job::{self, HfConversion, JobOptions, Quantization, Report};
 use quantlib::recipe::mlx::{LayerType, MlxQuantization, MlxRecipe};
 use quantlib::recipe::onnx::{OnnxOverride, OnnxQuantization, OnnxRecipe};
 use quantlib::recipe::{KvOverride, OverrideValue, Recipe, TensorType};
@@ -86,6 +86,14 @@ struct MlxFolder {
     force: bool,
 }
 
+/// What converting is told of its output.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct ConvertTarget {
+    to: Option<String>,
+    exact: bool,
+}
+
 /// Quantizes a model; the report comes as JSON.
 #[pyfunction]
 pub fn quantize_model(
@@ -103,7 +111,8 @@ pub fn quantize_model(
     if MlxRecipe::is_name(recipe) {
         let recipe = recipe.parse().map_err(to_python)?;
         let folder: MlxFolder = wishes.extract()?;
-        let wish = wishes.extract::<MlxWishes>()?.wish(folder.wish(recipe))?;
+        let mut wish = wishes.extract::<MlxWishes>()?.wish(folder.wish(recipe))?;
+        wish.allow_requantize = wishes.extract::<Exceptions<'_>>()?.allow_requantize;
         return wishes.extract::<Wishes<'_>>()?.run(None, |options| {
             job::quantize_mlx(&src, &out, &wish, options)
         });
@@ -144,20 +153,37 @@ pub fn convert_model(
             .run(None, |options| job::copy_onnx(&src, &out, &save, options));
     }
     let outtype = outtype.parse::<OutType>().map_err(to_python)?;
-    if wishes
-        .get_item("to")?
-        .is_some_and(|to| to.eq("mlx").unwrap_or(false))
-    {
-        let folder: MlxFolder = wishes.extract()?;
-        let mut wish = folder.wish(MlxRecipe::Plain);
-        wish.dtype = outtype.plain().map_err(to_python)?;
-        return wishes.extract::<Wishes<'_>>()?.run(None, |options| {
-            job::quantize_mlx(&src, &out, &wish, options)
-        });
-    }
+    let folder: MlxFolder = wishes.extract()?;
+    let target: ConvertTarget = wishes.extract()?;
     let wishes: Wishes<'_> = wishes.extract()?;
+    match target.to.as_deref() {
+        None | Some("gguf") => {}
+        Some("mlx") => {
+            let mut wish = folder.wish(MlxRecipe::Plain);
+            wish.dtype = outtype.plain().map_err(to_python)?;
+            wish.exact = target.exact;
+            return wishes.run(None, |options| {
+                job::quantize_mlx(&src, &out, &wish, options)
+            });
+        }
+        Some("hf") => {
+            let mut wish = HfConversion::default();
+            wish.dtype = outtype.plain().map_err(to_python)?;
+            wish.exact = target.exact;
+            wish.force = folder.force;
+            return wishes.run(None, |options| {
+                job::convert_to_hf(&src, &out, &wish, options)
+            });
+        }
+        Some(other) => {
+            return Err(misuse(format!(
+                "to is '{other}'; pass \"gguf\", \"mlx\" or \"hf\""
+            )));
+        }
+    }
     let mut wish = ConvertOptions::default();
     wish.outtype = outtype;
+    wish.exact = target.exact;
     wish.name = name;
     wish.base = base;
     wish.pre.clone_from(&wishes.pre);

@@ -93,5 +93,32 @@ def test_what_does_not_fit_is_named(tmp_path):
     assert done.returncode == 1
     assert "tensor 'lm_head.weight'" in done.stderr and "groups of 16" in done.stderr
     assert not out.exists()
-    refused = convert(TINY, "-o", out, "--to", "mlx", "--exact")
-    assert refused.returncode != 0 and "leave --exact out" in refused.stderr
+    refused = convert(TINY, "-o", out, "--to", "mlx", "--exact", "-t", "f32")
+    assert refused.returncode != 0 and "name no type" in refused.stderr
+    refused = convert(TINY, "-o", out, "--to", "hf")
+    assert refused.returncode != 0 and "already" in refused.stderr
+
+
+def test_every_way_back(tmp_path):
+    """GGUF to MLX to GGUF, and to a Hugging Face folder that becomes the same GGUF file again."""
+    first, second, third = (tmp_path / f"{name}.gguf" for name in "abc")
+    ql.quantize_model(TINY, first, "q4_1", pure=True)
+    ql.convert_model(first, tmp_path / "mlx", to="mlx", exact=True)
+    ql.convert_model(tmp_path / "mlx", second, exact=True)
+    tensors = [{name: tensor.read() for name, tensor in ql.open(file).items()} for file in (first, second)]
+    assert tensors[0].keys() == tensors[1].keys()
+    for name, data in tensors[0].items():
+        np.testing.assert_array_equal(data, tensors[1][name])
+    with pytest.raises(ql.UnsupportedError, match="--exact"):
+        ql.convert_model(tmp_path / "mlx", tmp_path / "hf", to="hf", exact=True)
+    ql.convert_model(tmp_path / "mlx", tmp_path / "hf", "f32", to="hf")
+    ql.convert_model(tmp_path / "hf", third, "f32")
+    with ql.open(first) as ours, ql.open(third) as theirs:
+        for name, tensor in ours.items():
+            np.testing.assert_array_equal(tensor.dequantize(), theirs[name].dequantize())
+    with pytest.raises(ql.MisuseError, match="to is 'pdf'"):
+        ql.convert_model(TINY, third, to="pdf")
+    with pytest.raises(ql.MisuseError, match="quantized already"):
+        ql.quantize_model(tmp_path / "mlx", tmp_path / "again", "mlx-4bit")
+    ql.quantize_model(tmp_path / "mlx", tmp_path / "again", "mlx-4bit", allow_requantize=True)
+    assert ql.open(tmp_path / "again")["lm_head.weight"].shape == (1024, 256)

@@ -7,14 +7,14 @@ use clap::Args;
 use quantlib::arch::OutType;
 use std::path::PathBuf;
 
-/// Convert a Hugging Face folder or a LoRA adapter into a GGUF file
+/// Convert a Hugging Face or MLX folder or a LoRA adapter into a GGUF file, or into a folder of either kind
 ///
 /// The output is the file that convert_hf_to_gguf.py writes, byte for byte, or convert_lora_to_gguf.py
 /// for the folder of a PEFT adapter. An ONNX model is copied, with its data moved if that is asked for.
 #[derive(Args)]
 pub(crate) struct Convert {
-    /// A Hugging Face folder (config.json, safetensors, tokenizer), or that of a PEFT adapter
-    /// (adapter_config.json, adapter_model.safetensors); or an ONNX model
+    /// A Hugging Face or MLX folder (config.json, safetensors, tokenizer), or that of a PEFT adapter
+    /// (adapter_config.json, adapter_model.safetensors); a GGUF file, for a folder; or an ONNX model
     pub(crate) src: PathBuf,
 
     /// The type of matrices: f32, f16, bf16, q8_0 or auto; auto is bf16 or f16, as the model is
@@ -41,7 +41,7 @@ pub(crate) struct Convert {
     #[arg(long, value_name = "DIR")]
     pub(crate) base: Option<PathBuf>,
 
-    /// The kind of output: gguf, or mlx for a folder
+    /// The kind of output: gguf, or mlx or hf for a folder
     #[arg(long, value_name = "FORMAT")]
     pub(crate) to: Option<Format>,
 

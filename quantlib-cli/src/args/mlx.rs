@@ -28,7 +28,7 @@ pub(crate) struct MlxFolder {
     #[arg(long)]
     pub(crate) as_is: bool,
 
-    /// Keep the codes and scales of a GGUF file as they are; what MLX cannot hold is refused
+    /// Keep codes and scales as they are; what the output cannot hold is refused
     #[arg(long)]
     pub(crate) exact: bool,
 
@@ -44,6 +44,9 @@ pub(crate) enum Format {
     Gguf,
     /// A folder for MLX
     Mlx,
+    /// A Hugging Face folder
+    #[value(alias("huggingface"))]
+    Hf,
     /// An ONNX model
     Onnx,
 }

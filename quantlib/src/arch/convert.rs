@@ -7,12 +7,14 @@ use super::general::{Kind, Parameters};
 use super::hparams::Hparams;
 use super::keys::Keys;
 use super::lora::{self, Lora};
+use super::mlx::{Restored, is_mlx};
 use super::outtype::OutType;
 use super::tensors::{self, Mapper};
 use super::{general, params};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::hf::{Folder, VocabOptions, VocabStyle, token_count, vocab};
-use crate::model::{Edit, Model, Plan};
+use crate::model::{Edit, Model, Plan, TensorInfo};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -31,6 +33,9 @@ pub struct ConvertOptions {
     /// The folder of the model that an adapter is for, where it is the adapter that is converted;
     /// without one, what its configuration says.
     pub base: Option<PathBuf>,
+    /// Loses nothing: the codes and scales of an MLX folder's layers stay as they are, and all else gets
+    /// the type that keeps every bit. The output type must be left open.
+    pub exact: bool,
 }
 
 /// Plans the GGUF file that convert_hf_to_gguf.py writes for a folder: all metadata in order, as
@@ -40,11 +45,32 @@ pub struct ConvertOptions {
 /// shapes are looked at. A plan that merges adapters reads their tensors too: carry it out on the
 /// model joined with them, by [`attach_loras`](super::attach_loras).
 ///
+/// An MLX folder is seen as the Hugging Face folder that it was made of. Its layers stay the blocks that
+/// they are read as ([`AsBlocks`](crate::format::mlx::AsBlocks)) if `options.exact`.
+///
 /// # Errors
 /// `unsupported` for an architecture or weights that cannot be converted, `malformed` for
 /// configuration, tokenizer or tensors that do not fit the architecture; each names the file and
-/// key or the tensor.
+/// key or the tensor. `misuse` if what is to be exact gets another type.
 pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) -> Result<Plan> {
+    if options.exact && !matches!(options.outtype, OutType::Auto | OutType::Lossless) {
+        return Err(Error::misuse(
+            "what is exact stays as it is stored; name no type",
+        ));
+    }
+    if !is_mlx(model) {
+        return planned(folder, model, options);
+    }
+    let restored = Restored::new(folder, model).map_err(|e| e.in_file(folder.path()))?;
+    let plan = planned(folder, &restored.for_plans()?, options)?;
+    match options.exact {
+        true => restored.keep_blocks(plan),
+        false => Ok(restored.carry_out(plan)),
+    }
+}
+
+/// The plan for a model with the tensors of a Hugging Face folder.
+fn planned(folder: &Folder, model: &Model, options: &ConvertOptions) -> Result<Plan> {
     let config = || folder.path().join("config.json");
     let class = folder.architecture()?;
     let family = Family::of(class, families::ALL).map_err(|e| e.in_file(config()))?;
@@ -64,8 +90,13 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
         hparams.tokens = Some(token_count(folder, vocab_size)?);
     }
     let sources = tensors::sources(model);
-    let mut file_type = options.outtype.decide(&sources);
-    if quant_method(folder) == Some("mxfp4") {
+    let outtype = match options.exact {
+        true => OutType::Lossless,
+        false => options.outtype,
+    };
+    let mut file_type = outtype.decide(&sources);
+    let packed = |info: &&TensorInfo| info.dtype == DType::U8 && info.name.ends_with("_blocks");
+    if quant_method(folder) == Some("mxfp4") || sources.iter().any(packed) {
         file_type = file_type.with_microscaled();
     }
     let fp8 = Fp8::load(folder.hparams()).map_err(|e| e.in_file(config()))?;

@@ -27,7 +27,7 @@ mod tensors;
 
 pub use convert::{ConvertOptions, convert_plan, tensor_names};
 pub use lora::{Lora, attach as attach_loras, convert_adapter_plan};
-pub use mlx::{MlxSource, draft as mlx_draft, gguf_draft};
+pub use mlx::{HfSource, MlxSource, as_blocks, draft as mlx_draft, gguf_draft, hf_draft};
 pub use outtype::OutType;
 
 /// The model classes (as `architectures` in config.json names them) that can be converted.

@@ -44,6 +44,11 @@ impl Place {
         })
     }
 
+    /// What the name ends in.
+    pub(super) fn suffix(&self) -> &'static str {
+        self.suffix
+    }
+
     /// The name of an output tensor.
     pub(super) fn output_name(&self, tensor: &Tensor) -> String {
         let block = self.block.map(|block| block.to_string());

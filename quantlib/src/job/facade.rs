@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "hf")]
 use crate::arch::{
-    ConvertOptions, Lora, OutType, attach_loras, convert_adapter_plan, convert_plan,
+    ConvertOptions, Lora, OutType, as_blocks, attach_loras, convert_adapter_plan, convert_plan,
 };
 #[cfg(feature = "hf")]
 use crate::format::{gguf::Dialect, hf::Folder, lora::Adapter};
@@ -64,7 +64,7 @@ pub fn quantize_model(
 ) -> Result<Report> {
     let (src, out) = (src.as_ref(), out.as_ref());
     check_target(out)?;
-    let origin = Origin::open(src)?;
+    let origin = Origin::open(src, false)?;
     #[cfg(feature = "hf")]
     let origin = origin.with_loras(&wish.convert.loras)?;
     let wish = with_importance(wish, options.importance)?;
@@ -92,7 +92,7 @@ pub fn convert_model(
     if Adapter::is_at(src) {
         return convert_adapter(src, out, wish, options);
     }
-    let origin = Origin::open(src)?.with_loras(&wish.loras)?;
+    let origin = Origin::open(src, wish.exact)?.with_loras(&wish.loras)?;
     let Some(folder) = &origin.folder else {
         return Err(Error::unsupported(format!(
             "only Hugging Face folders can be converted, and this is {}; use quantize with f16, bf16 or f32 for another type",
@@ -100,7 +100,10 @@ pub fn convert_model(
         ))
         .in_file(src));
     };
-    let plan = convert_plan(folder, &origin.model, wish).map_err(|e| e.in_file(src))?;
+    let mut plan = convert_plan(folder, &origin.model, wish).map_err(|e| e.in_file(src))?;
+    if wish.exact {
+        recipe::name_file_type(&mut plan);
+    }
     let job = origin.job(&plan)?.dialect(Dialect::GgufPy);
     let mut report = job.run(out, options)?;
     origin.complete(&mut report, wish.outtype.name());
@@ -173,7 +176,8 @@ struct Origin {
 }
 
 impl Origin {
-    fn open(src: &Path) -> Result<Self> {
+    /// `exact` reads the layers of MLX folders as blocks.
+    fn open(src: &Path, exact: bool) -> Result<Self> {
         #[cfg(feature = "hf")]
         if Adapter::is_at(src) && !src.join("config.json").exists() {
             return Err(Error::unsupported(
@@ -181,7 +185,7 @@ impl Origin {
             )
             .in_file(src));
         }
-        let model = format::open(src)?;
+        let model = open_exactly(src, exact)?;
         let is_folder = src.is_dir();
         if !is_folder && model.format() != "gguf" {
             return Err(Error::unsupported(
@@ -258,6 +262,22 @@ impl Origin {
             report.input_format = "huggingface".to_owned();
         }
     }
+}
+
+/// Opens a model to be converted. The layers of an MLX folder are blocks where they can stay what they are,
+/// and all of them if they must.
+#[cfg(feature = "hf")]
+pub(super) fn open_exactly(src: &Path, exact: bool) -> Result<Model> {
+    use format::mlx::Reader;
+    match src.is_dir() && Reader::is_at(src) {
+        true => Reader::open_blocks(src, as_blocks(&Folder::open(src)?, exact)),
+        false => format::open(src),
+    }
+}
+
+#[cfg(not(feature = "hf"))]
+fn open_exactly(src: &Path, _: bool) -> Result<Model> {
+    format::open(src)
 }
 
 pub(super) fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {

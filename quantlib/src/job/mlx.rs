@@ -11,9 +11,9 @@ use crate::recipe::mlx::{MlxPlan, MlxQuantization, MlxRecipe, exact_plan, plan};
 use std::path::Path;
 
 /// Makes an MLX folder of a Hugging Face folder: the tensors that `mlx_lm.convert` writes, byte for
-/// byte, its config.json and index, and the tokenizer's files. An MLX folder with quantized layers
-/// becomes one with plain floats. Or of a GGUF file, whose blocks are repacked if `wish.exact`, and
-/// decoded and quantized again if `wish.allow_requantize`.
+/// byte, its config.json and index, and the tokenizer's files. Or of an MLX folder, whose layers are decoded,
+/// and quantized again if `wish.allow_requantize`. Or of a GGUF file, whose blocks are repacked if
+/// `wish.exact`, and decoded and quantized again if `wish.allow_requantize`.
 ///
 /// ```no_run
 /// use quantlib::job::{JobOptions, quantize_mlx};
@@ -37,16 +37,19 @@ pub fn quantize_mlx(
     if !src.is_dir() {
         return from_gguf(src, out, wish, options);
     }
-    if wish.exact {
-        return Err(Error::misuse(
-            "only GGUF files have blocks whose codes can be kept; leave --exact out",
-        )
-        .in_file(src));
+    if wish.exact && (wish.recipe != MlxRecipe::Plain || wish.dtype.is_some()) {
+        return Err(
+            Error::misuse("what is exact stays as it is stored; name no type").in_file(src),
+        );
     }
     let model = format::open(src)?;
-    if model.format() == "mlx" && wish.recipe != MlxRecipe::Plain {
+    let quantized = model.format() == "mlx";
+    if quantized && wish.exact {
+        return Err(Error::misuse("is an MLX folder already; copy it").in_file(src));
+    }
+    if quantized && wish.recipe != MlxRecipe::Plain && !wish.allow_requantize {
         return Err(Error::misuse(
-            "its layers are quantized already, and quantizing them again loses more; convert it to plain floats first if that is meant",
+            "its layers are quantized already, and quantizing them again loses more; allow requantizing if that is meant",
         )
         .in_file(src));
     }
@@ -56,6 +59,7 @@ pub fn quantize_mlx(
         model: &model,
         dtype: wish.dtype,
         as_is: wish.as_is,
+        exact: wish.exact,
     })?;
     let planned = plan(draft, wish).map_err(|e| e.in_file(src))?;
     let job = Job::new(&model, &planned.plan)?.mlx(&planned.document, wish.force);

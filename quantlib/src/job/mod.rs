@@ -10,6 +10,8 @@ mod extract;
 mod facade;
 mod files;
 #[cfg(feature = "hf")]
+mod huggingface;
+#[cfg(feature = "hf")]
 mod mlx;
 mod onnx;
 mod planar;
@@ -26,6 +28,8 @@ pub use extract::{ExtractAs, extract_tensor};
 #[cfg(feature = "hf")]
 pub use facade::convert_model;
 pub use facade::{Quantization, quantize_model};
+#[cfg(feature = "hf")]
+pub use huggingface::{HfConversion, convert_to_hf};
 #[cfg(feature = "hf")]
 pub use mlx::quantize_mlx;
 #[cfg(feature = "onnxruntime")]
@@ -179,8 +183,8 @@ impl<'a> Job<'a> {
         self
     }
 
-    /// Makes the output an MLX folder, with the planes of each tensor as tensors of their own. It
-    /// replaces a folder that is not empty only if `force` says so.
+    /// Makes the output an MLX or Hugging Face folder, with the planes of each tensor as tensors of their
+    /// own. It replaces a folder that is not empty only if `force` says so.
     pub fn mlx(mut self, document: &'a format::mlx::Document, force: bool) -> Self {
         self.container = Container::Mlx { document, force };
         self

@@ -97,6 +97,25 @@ fn most_frequent(tensors: &[TensorInfo]) -> Result<DType> {
     Ok(most.1)
 }
 
+/// Names the file after the blocks that most of its weights are in; gpt-oss's files have a name of their
+/// own.
+#[cfg(feature = "hf")]
+pub(crate) fn name_file_type(plan: &mut crate::model::Plan) {
+    let mut counts: BTreeMap<DType, u64> = BTreeMap::new();
+    for tensor in &plan.tensors {
+        if let Ok(dtype) = tensor.encoding.block()
+            && dtype.is_quantized()
+        {
+            *counts.entry(dtype).or_default() += tensor.elements().unwrap_or(0);
+        }
+    }
+    let most = counts.iter().max_by_key(|(_, count)| **count);
+    if let Some((dtype, _)) = most.filter(|(dtype, _)| **dtype != DType::Mxfp4) {
+        plan.edits
+            .push(Edit::set("general.file_type", named_after(*dtype)));
+    }
+}
+
 /// The file type that llama.cpp guesses from the type of most tensors; that of f32 if it has none.
 fn named_after(dtype: DType) -> u32 {
     let medium = match dtype {

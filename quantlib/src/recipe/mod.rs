@@ -21,6 +21,8 @@ mod shape;
 mod split;
 
 pub use compose::{compose, plan_after};
+#[cfg(feature = "hf")]
+pub(crate) use document::name_file_type;
 pub use name::Recipe;
 pub use options::{KvOverride, OverrideValue, QuantizeOptions, TensorType};
 pub use plan::{Header, plan};

@@ -21,7 +21,7 @@ use crate::tensor::{Encoding, QuantizedTensor, TensorView};
 use fit::Fit;
 use output::{Output, Tile};
 use rayon::prelude::*;
-pub(crate) use rows::RowTranscoder;
+pub(crate) use rows::{RowTranscoder, rows_to_blocks};
 use side::Source;
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,13 +1,15 @@
 //! Transcoding some rows at a time, for whoever does not have the tensor in memory.
 
 use super::fit::Fit;
-use super::output::check_client;
-use super::side::Side;
+use super::output::{Output, check_client};
+use super::side::{Side, Source};
 use crate::affine::AffineLayout;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::parts::{self, Parts};
+use crate::planar::AffineTensor;
 use crate::simd::Isa;
+use crate::tensor::Encoding;
 use std::ops::Range;
 
 /// Blocks of one type to planes.
@@ -54,4 +56,26 @@ impl RowTranscoder {
         parts::put_affine_together(layout, isa, units, &mut parts, planes);
         Ok(())
     }
+}
+
+/// Repacks some rows of planes, the first of which is row `first_row` of the whole, as blocks.
+///
+/// # Errors
+/// Those of [`transcode`](super::transcode).
+pub(crate) fn rows_to_blocks(
+    tensor: &AffineTensor,
+    first_row: usize,
+    dtype: DType,
+) -> Result<Vec<u8>> {
+    let isa = Isa::preferred()?;
+    let source = Source::new(tensor.into(), isa)?;
+    let mut output = Output::new(&Encoding::Block(dtype), &source, isa)?;
+    let target = output.side.clone();
+    let fit = Fit::new(source.side(), &target)?;
+    for (rows, tile) in output.tiles(target.rows.max(1)) {
+        let first = first_row + rows.start;
+        tile.put_together(fit.apply(source.take_apart(rows), first, isa)?);
+    }
+    let made = output.finish()?.into_block();
+    Ok(made.map(|blocks| blocks.into_data()).unwrap_or_default())
 }

@@ -162,15 +162,50 @@ fn layers_that_lack_a_tensor() {
     }
 }
 
+/// nvfp4 with a scale for the whole matrix: 2688 of it is 1.
+#[test]
+fn scales_for_whole_matrices_are_multiplied() {
+    let (_scratch, out) = folder("mlx-nvfp4");
+    let before = floats(&quantlib::open(&out).unwrap().read(LAYER).unwrap());
+    let stored = safetensors::Reader::open(&out).unwrap();
+    let name = LAYER.replace("weight", "global_scale");
+    let file = out.join("model.safetensors");
+    rewrite_with(&stored, &file, "", Some((&name, 2688.0 / 8.0)));
+    let model = quantlib::open(&out).unwrap();
+    assert!(model.tensor(&name).is_none());
+    let after = floats(&model.read(LAYER).unwrap());
+    assert!(before.iter().zip(&after).all(|(x, y)| x / 8.0 == *y));
+    let error = mlx::Reader::open_blocks(&out, mlx::AsBlocks::Always).unwrap_err();
+    assert!(error.to_string().contains("no blocks have"), "{error}");
+}
+
 /// Writes all tensors but one; the index has to go, which promises it.
 fn rewrite(stored: &quantlib::model::Model, file: &Path, without: &str) {
+    rewrite_with(stored, file, without, None);
+}
+
+/// The same with another tensor of one number.
+fn rewrite_with(
+    stored: &quantlib::model::Model,
+    file: &Path,
+    without: &str,
+    number: Option<(&str, f32)>,
+) {
     let kept = stored.tensors().iter().filter(|info| info.name != without);
-    let infos: Vec<_> = kept.cloned().collect();
+    let mut infos: Vec<_> = kept.cloned().collect();
+    infos.extend(number.map(|(name, _)| TensorInfo {
+        name: name.to_owned(),
+        dtype: DType::F32,
+        shape: Vec::new(),
+    }));
     let layout = safetensors::layout(&infos, &Default::default()).unwrap();
     let mut bytes = layout.head.clone();
     bytes.resize(layout.file_len as usize, 0);
     for (info, offset) in infos.iter().zip(&layout.offsets) {
-        let data = stored.read(&info.name).unwrap();
+        let data = match number.filter(|(name, _)| *name == info.name) {
+            Some((_, number)) => number.to_le_bytes().to_vec(),
+            None => stored.read(&info.name).unwrap(),
+        };
         bytes[*offset as usize..][..data.len()].copy_from_slice(&data);
     }
     drop(std::fs::remove_file(
@@ -179,4 +214,43 @@ fn rewrite(stored: &quantlib::model::Model, file: &Path, without: &str) {
     // The open model keeps reading the old file.
     std::fs::remove_file(file).unwrap();
     std::fs::write(file, bytes).unwrap();
+}
+
+/// config.json is written anew, but its numbers are those that stood there, to the last digit.
+#[test]
+fn numbers_of_the_configuration_survive() {
+    let scratch = tempfile::tempdir().unwrap();
+    let source = scratch.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    for entry in std::fs::read_dir(tiny_llama()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, source.join(path.file_name().unwrap())).unwrap();
+    }
+    let mut numbers: Vec<String> = [
+        "1e-05",
+        "500000.0",
+        "0.30000000000000004",
+        "1e300",
+        "5e-324",
+    ]
+    .map(str::to_owned)
+    .into();
+    numbers.extend(["2.2250738585072011e-308", "18446744073709551615"].map(str::to_owned));
+    // Decimals as long as f64 has them.
+    let bits = (0..500u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 2 | 0x3000 << 48);
+    numbers.extend(bits.map(|bits| format!("{:e}", f64::from_bits(bits))));
+    let text = std::fs::read_to_string(source.join("config.json")).unwrap();
+    let own = format!("{{\"own_numbers\": [{}],", numbers.join(", "));
+    let text = text.replacen('{', &own, 1);
+    std::fs::write(source.join("config.json"), text).unwrap();
+    let out = scratch.path().join("out");
+    convert(&source, &out, &wish("mlx-4bit")).unwrap();
+    let written = std::fs::read_to_string(out.join("config.json")).unwrap();
+    let written = written.split_once("\"own_numbers\": [").unwrap().1;
+    let written: Vec<_> = written.split_once(']').unwrap().0.split(',').collect();
+    assert_eq!(written.len(), numbers.len());
+    for (after, before) in written.into_iter().zip(&numbers) {
+        let value = |text: &str| text.trim().parse::<f64>().unwrap().to_bits();
+        assert_eq!(value(after), value(before), "{before} became {after}");
+    }
 }

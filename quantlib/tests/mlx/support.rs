@@ -1,7 +1,8 @@
 //! Folders to convert, and what is in the folders that come out.
 
+use quantlib::arch::ConvertOptions;
 use quantlib::format::safetensors;
-use quantlib::job::{JobOptions, Report, quantize_mlx};
+use quantlib::job::{JobOptions, Report, convert_model, quantize_mlx};
 use quantlib::recipe::mlx::{MlxQuantization, MlxRecipe};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -47,6 +48,23 @@ pub(crate) fn wish(mode: &str) -> MlxQuantization {
 
 pub(crate) fn convert(src: &Path, out: &Path, wish: &MlxQuantization) -> quantlib::Result<Report> {
     quantize_mlx(src, out, wish, JobOptions::default())
+}
+
+/// How the tokenizer of a folder made by hf_models is called.
+pub(crate) fn pre(model: &Path) -> Option<String> {
+    let mut file = model.as_os_str().to_owned();
+    file.push(".pre");
+    let pre = std::fs::read_to_string(file).ok()?;
+    Some(pre.trim().to_owned())
+}
+
+/// The GGUF file of a folder made by hf_models, which says how its tokenizer is called.
+pub(crate) fn to_gguf(src: &Path, model: &Path, out: &Path, exact: bool) -> quantlib::Result<()> {
+    let mut wish = ConvertOptions::default();
+    wish.pre = pre(model);
+    wish.exact = exact;
+    wish.name = Some("same".to_owned());
+    convert_model(src, out, &wish, JobOptions::default()).map(drop)
 }
 
 pub(crate) fn json(path: &Path) -> Value {

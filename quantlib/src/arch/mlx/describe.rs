@@ -1,6 +1,7 @@
 //! What a description says of a model type in MLX.
 
 use crate::arch::family::Tensor;
+use crate::format::mlx::Layer;
 
 /// One model type of mlx_lm: where its tensors and layers differ from Hugging Face's.
 #[derive(Debug)]
@@ -43,6 +44,16 @@ pub(in crate::arch) enum Head {
 }
 
 impl Mlx {
+    /// Whether the matrix at a path is a layer that can be quantized.
+    pub(super) fn layer(&self, path: &str) -> Layer {
+        let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));
+        match (ends(self.eight), ends(self.matrices)) {
+            (true, _) => Layer::Eight,
+            (_, true) => Layer::None,
+            _ => Layer::Plain,
+        }
+    }
+
     /// What mlx_lm's `llama` is, and most are alike.
     pub(in crate::arch) const LLAMA: Self = Self {
         model_types: &["llama", "mistral"],

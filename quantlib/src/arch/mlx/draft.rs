@@ -1,7 +1,7 @@
 //! A model's tensors in MLX's terms.
 
 use super::describe::{Head, Mlx};
-use super::{config, files, order};
+use super::{config, files, is_mlx, order};
 use crate::arch::convert::refuse_unconvertible;
 use crate::arch::families;
 use crate::arch::family::{Family, Tensor};
@@ -31,6 +31,8 @@ pub struct MlxSource<'s> {
     pub dtype: Option<DType>,
     /// Leaves names and config.json as they are, whatever the architecture.
     pub as_is: bool,
+    /// Each tensor keeps its type, whatever config.json says.
+    pub exact: bool,
 }
 
 /// What a model is in MLX's terms: the tensors that mlx_lm's model of this type has, its config.json,
@@ -40,8 +42,7 @@ pub struct MlxSource<'s> {
 /// `unsupported` for an architecture or a model type that mlx_lm lacks, `malformed` for configuration
 /// or tensors that do not fit it; each names the file and key or the tensor.
 pub fn draft(source: MlxSource<'_>) -> Result<Draft> {
-    let is_mlx = source.model.format() == "mlx";
-    let mut draft = match source.as_is || is_mlx {
+    let mut draft = match source.as_is || is_mlx(source.model) {
         true => as_is(source)?,
         false => described(source)?,
     };
@@ -57,18 +58,26 @@ pub fn draft(source: MlxSource<'_>) -> Result<Draft> {
     }
 }
 
-/// Every tensor under its own name; every matrix is a layer's.
+/// Every tensor under its own name; every matrix is a layer's, but for those of an MLX folder that are none
+/// in its model type.
 fn as_is(source: MlxSource<'_>) -> Result<Draft> {
     let MlxSource { folder, model, .. } = source;
-    let wanted = source.dtype.or_else(|| config::wanted_dtype(folder));
+    let stated = || config::wanted_dtype(folder).filter(|_| !source.exact);
+    let wanted = source.dtype.or_else(stated);
+    let described = |family| config::model_type(folder, family).ok();
+    let family = folder.architecture().ok();
+    let family = family.and_then(|class| Family::of(class, families::ALL).ok());
+    let mlx = family.and_then(described).filter(|_| is_mlx(model));
     let weights = tensors::sources(model).into_iter().map(|info| {
         let wanted = wanted.or_else(|| scale_type(model, &info.name));
         let dtype = wanted.filter(|_| info.dtype.is_plain_float());
-        let matrix = info.shape.len() == 2 && info.dtype.is_plain_float();
+        let path = info.name.strip_suffix(".weight");
+        let path = path.filter(|_| info.dtype.is_plain_float());
         Weight {
-            layer: match matrix && info.name.ends_with(".weight") {
-                true => Layer::Plain,
-                false => Layer::None,
+            layer: match (path, mlx) {
+                (Some(path), Some(mlx)) if info.shape.len() >= 2 => mlx.layer(path),
+                (Some(_), None) if info.shape.len() == 2 => Layer::Plain,
+                _ => Layer::None,
             },
             tensor: output(&info.name, Expr::input(&info.name), info.clone(), dtype),
         }
@@ -79,7 +88,7 @@ fn as_is(source: MlxSource<'_>) -> Result<Draft> {
         document: Document {
             config: config::config(folder),
             parameters: elements.sum::<Result<_>>()?,
-            files: Vec::new(),
+            ..Document::default()
         },
         blocks: config::blocks(folder),
         notes: Vec::new(),
@@ -119,7 +128,10 @@ fn described(source: MlxSource<'_>) -> Result<Draft> {
         tied,
         hparams: &hparams,
         by_name: infos.iter().map(|i| (i.name.as_str(), *i)).collect(),
-        dtype: source.dtype.or_else(|| config::wanted_dtype(folder)),
+        dtype: match source.exact {
+            true => None,
+            false => source.dtype.or_else(|| config::wanted_dtype(folder)),
+        },
         fp8: Fp8::load(folder.hparams()).map_err(in_config)?,
         parameters: 0,
         microscaled: false,
@@ -134,7 +146,7 @@ fn described(source: MlxSource<'_>) -> Result<Draft> {
         document: Document {
             config,
             parameters: mapper.parameters,
-            files: Vec::new(),
+            ..Document::default()
         },
         blocks: mapper.names.blocks() as usize,
         notes,
@@ -254,11 +266,8 @@ impl<'m> Mapper<'m> {
         };
         self.microscaled |= words;
         let path = tensor.name.strip_suffix(".weight").filter(|_| !codes);
-        let layer = match path.filter(|_| tensor.shape.len() >= 2) {
-            Some(path) if ends(self.mlx.eight, path) => Layer::Eight,
-            Some(path) if !ends(self.mlx.matrices, path) => Layer::Plain,
-            _ => Layer::None,
-        };
+        let path = path.filter(|_| tensor.shape.len() >= 2);
+        let layer = path.map_or(Layer::None, |path| self.mlx.layer(path));
         Ok(Weight { tensor, layer })
     }
 

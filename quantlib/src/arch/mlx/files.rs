@@ -37,6 +37,16 @@ tags:
 
 /// The files of a folder that the MLX folder has too, and the card.
 pub(super) fn carried(folder: &Path) -> Result<Vec<ExtraFile>> {
+    let mut files = copied(folder)?;
+    files.push(ExtraFile {
+        name: "README.md".to_owned(),
+        content: Content::Bytes(CARD.into()),
+    });
+    Ok(files)
+}
+
+/// The files of a folder that belong to the model, whatever its format.
+pub(super) fn copied(folder: &Path) -> Result<Vec<ExtraFile>> {
     let list = || -> std::io::Result<Vec<ExtraFile>> {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder)? {
@@ -49,12 +59,7 @@ pub(super) fn carried(folder: &Path) -> Result<Vec<ExtraFile>> {
         files.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(files)
     };
-    let mut files = list().map_err(|e| Error::io("cannot list the folder", e).in_file(folder))?;
-    files.push(ExtraFile {
-        name: "README.md".to_owned(),
-        content: Content::Bytes(CARD.into()),
-    });
-    Ok(files)
+    list().map_err(|e| Error::io("cannot list the folder", e).in_file(folder))
 }
 
 fn is_carried(name: &str) -> bool {

@@ -7,9 +7,21 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
+/// Whose folder it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// MLX's.
+    #[default]
+    Mlx,
+    /// Hugging Face's: the same files, as transformers writes them.
+    HuggingFace,
+}
+
 /// What lies in an MLX folder besides tensors.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
+    /// Whose folder it is.
+    pub dialect: Dialect,
     /// config.json.
     pub config: Map<String, Value>,
     /// Further files: tokenizer, chat template, model card.
@@ -40,13 +52,16 @@ pub enum Content {
 const PIECE: usize = 1 << 20;
 
 impl Document {
-    /// The text of config.json, its keys in alphabetical order as mlx_lm writes them.
+    /// The text of config.json; in MLX's folders its keys are in alphabetical order, as mlx_lm writes
+    /// them.
     ///
     /// # Errors
     /// `misuse` if it is no JSON, which only a map that was made by hand can be.
     pub fn config_json(&self) -> Result<Vec<u8>> {
         let mut config = self.config.clone();
-        config.sort_keys();
+        if self.dialect == Dialect::Mlx {
+            config.sort_keys();
+        }
         to_json(&config)
     }
 }

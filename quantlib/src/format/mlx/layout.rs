@@ -1,7 +1,7 @@
 //! Which shards there are, and where every plane of every tensor lies.
 
 use super::WEIGHT;
-use super::document::{Document, to_json};
+use super::document::{Dialect, Document, to_json};
 use crate::affine::{AffineLayout, AffinePlane};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -69,7 +69,11 @@ impl Layout {
         }
         let index = index(&shards, total, document)?;
         let count = shards.len();
-        let metadata: Metadata = [("format".to_owned(), Value::from("mlx"))].into();
+        let format = match document.dialect {
+            Dialect::Mlx => "mlx",
+            Dialect::HuggingFace => "pt",
+        };
+        let metadata: Metadata = [("format".to_owned(), Value::from(format))].into();
         let shards = shards.into_iter().enumerate().map(|(i, infos)| {
             Ok(Shard {
                 name: shard_name(i, count),

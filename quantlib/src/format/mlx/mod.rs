@@ -4,14 +4,17 @@
 //! Everything here is about the folder that is written or read; which models there are, and what
 //! their tensors are called, `arch` knows.
 
+mod blocks;
 mod document;
 mod draft;
+mod global;
 mod layers;
 mod layout;
 mod quantization;
 mod reader;
 
-pub use document::{Content, Document, ExtraFile};
+pub use blocks::AsBlocks;
+pub use document::{Content, Dialect, Document, ExtraFile};
 pub use draft::{Draft, Layer, Weight};
 pub use layout::{Layout, SHARD_BYTES, Shard};
 pub use quantization::{LayerQuantization, Mode};

@@ -1,7 +1,9 @@
 //! Opens an MLX folder: each quantized layer is one tensor, decoded when it is read.
 
+use super::blocks::{self, AsBlocks, Planes};
+use super::global::Global;
 use super::layers::Layers;
-use super::{CONFIG, LayerQuantization, WEIGHT};
+use super::{CONFIG, LayerQuantization, Mode, WEIGHT};
 use crate::affine::{AffineLayout, AffinePlane, AffinePlanes, AffineSpec};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -40,11 +42,23 @@ impl Reader {
 
     /// [`open`](Self::open) with other limits.
     pub fn open_with(folder: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
-        let folder = folder.as_ref();
+        Self::read(folder.as_ref(), limits, AsBlocks::Never)
+    }
+
+    /// [`open`](Self::open) with layers as ggml's blocks instead of f32: their codes and scales are
+    /// repacked as they are read, which fails where one does not fit.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and `unsupported` for layers that no blocks can hold.
+    pub fn open_blocks(folder: impl AsRef<Path>, layers: AsBlocks) -> Result<Model> {
+        Self::read(folder.as_ref(), &Limits::default(), layers)
+    }
+
+    fn read(folder: &Path, limits: &Limits, blocks: AsBlocks) -> Result<Model> {
         let config = folder.join(CONFIG);
         let layers = Layers::read(&config).map_err(|e| e.in_file(&config))?;
         let stored = safetensors::Reader::open_with(folder, limits)?;
-        let joined = Joined::new(stored, &layers).map_err(|e| e.in_file(folder))?;
+        let joined = Joined::new(stored, &layers, blocks).map_err(|e| e.in_file(folder))?;
         let metadata = joined.stored.metadata().clone();
         let infos = joined.tensors.iter().map(|tensor| tensor.info.clone());
         let infos = infos.collect();
@@ -77,13 +91,15 @@ enum Source {
 struct Layer {
     layout: AffineLayout,
     encoding: Encoding,
-    codes: usize,
-    scales: usize,
-    zeros: Option<usize>,
+    planes: Planes,
+    /// The blocks that it is read as, instead of being decoded.
+    blocks: Option<DType>,
+    /// Scales for whole matrices, and the index of their tensor.
+    global: Option<(usize, Global)>,
 }
 
 impl Joined {
-    fn new(stored: Model, layers: &Layers) -> Result<Self> {
+    fn new(stored: Model, layers: &Layers, blocks: AsBlocks) -> Result<Self> {
         let mut tensors = Vec::with_capacity(stored.tensors().len());
         let mut used = HashSet::new();
         for info in stored.tensors() {
@@ -93,9 +109,10 @@ impl Joined {
             let Some(how) = layers.of(path) else {
                 continue;
             };
-            let layer = Layer::new(&stored, path, how).map_err(|e| e.in_tensor(path))?;
-            used.extend([layer.codes, layer.scales]);
-            used.extend(layer.zeros);
+            let layer = Layer::new(&stored, path, how, blocks).map_err(|e| e.in_tensor(path))?;
+            used.extend([layer.planes.codes, layer.planes.scales]);
+            used.extend(layer.planes.zeros);
+            used.extend(layer.global.as_ref().map(|(index, _)| *index));
             let [rows, cols] = [&layer.layout.codes().shape, &layer.layout.scales().shape];
             let groups = cols.last().copied().unwrap_or(0);
             let mut shape = rows.clone();
@@ -104,7 +121,7 @@ impl Joined {
             }
             let info = TensorInfo {
                 name: format!("{path}{WEIGHT}"),
-                dtype: DType::F32,
+                dtype: layer.blocks.unwrap_or(DType::F32),
                 shape,
             };
             let source = Source::Layer(Box::new(layer));
@@ -125,7 +142,12 @@ impl Joined {
 
 impl Layer {
     /// Finds and checks the planes of a layer.
-    fn new(stored: &Model, path: &str, how: LayerQuantization) -> Result<Self> {
+    fn new(
+        stored: &Model,
+        path: &str,
+        how: LayerQuantization,
+        as_blocks: AsBlocks,
+    ) -> Result<Self> {
         let find = |end: &str| {
             let name = format!("{path}{end}");
             let index = stored.index_of(&name);
@@ -134,9 +156,11 @@ impl Layer {
             })
         };
         let (codes, scales) = (find(WEIGHT)?, find(".scales")?);
-        if stored.index_of(&format!("{path}.global_scale")).is_some() {
+        let global = stored.index_of(&format!("{path}.global_scale"));
+        let global = global.filter(|_| how.mode == Mode::Nvfp4);
+        if global.is_some() && as_blocks == AsBlocks::Always {
             return Err(Error::unsupported(
-                "has a scale for a whole matrix beside those of groups, which cannot be read",
+                "has a scale for a whole matrix beside those of groups, which no blocks have; leave --exact out to decode it",
             ));
         }
         let shape = shape(&stored.tensors()[scales], how)?;
@@ -153,12 +177,19 @@ impl Layer {
                 check_plane(&stored.tensors()[index], plane, how)?;
             }
         }
-        Ok(Self {
-            encoding: Encoding::Affine(spec),
-            layout,
+        let planes = Planes {
             codes,
             scales,
             zeros,
+        };
+        Ok(Self {
+            encoding: Encoding::Affine(spec),
+            blocks: blocks::block_type(stored, how, &layout, planes, as_blocks)?,
+            global: global
+                .map(|index| Global::read(stored, index, &layout).map(|scales| (index, scales)))
+                .transpose()?,
+            layout,
+            planes,
         })
     }
 
@@ -168,22 +199,28 @@ impl Layer {
             crate::affine::Group::Blocks(n) => n,
             _ => 1,
         };
-        let place = self.layout.place(first / group..(first + len) / group)?;
+        let groups = first / group..(first + len) / group;
+        let place = self.layout.place(groups.clone())?;
         let read = |index: usize, range: std::ops::Range<usize>| {
             let mut bytes = vec![0; range.len()];
             stored.read_at(index, range.start as u64, &mut bytes)?;
             Ok::<_, Error>(bytes)
         };
-        let codes = read(self.codes, place.codes)?;
-        let scales = read(self.scales, place.scales)?;
-        let zeros = self.zeros.map(|index| read(index, place.zeros));
+        let codes = read(self.planes.codes, place.codes)?;
+        let scales = read(self.planes.scales, place.scales)?;
+        let zeros = self.planes.zeros.map(|index| read(index, place.zeros));
         let zeros = zeros.transpose()?.unwrap_or_default();
+        let spec = self.layout.spec();
+        let (scales, spec) = match &self.global {
+            Some((_, global)) => global.apply(spec, groups, &scales),
+            None => (scales, spec.clone()),
+        };
         let planes = AffinePlanes {
             codes: &codes,
             scales: &scales,
             zeros: &zeros,
         };
-        dequantize_affine(planes, &[len], self.layout.spec())
+        dequantize_affine(planes, &[len], &spec)
     }
 }
 
@@ -243,6 +280,17 @@ impl ReadTensors for Joined {
             Source::Stored(index) => return self.stored.read_at(*index, offset, buf),
             Source::Layer(layer) => layer,
         };
+        if let Some(dtype) = layer.blocks {
+            let offset = offset as usize;
+            return blocks::read(
+                &self.stored,
+                &layer.layout,
+                layer.planes,
+                dtype,
+                offset,
+                buf,
+            );
+        }
         // Whatever bytes are asked for lie in whole groups, a multiple of which begins whole words.
         let step = layer.layout.align() * 128;
         let (mut at, mut rest) = (offset as usize, buf);

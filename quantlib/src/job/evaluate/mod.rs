@@ -65,6 +65,11 @@ enum Op<'m> {
         codes: Box<Source<'m>>,
         scales: Box<Source<'m>>,
     },
+    /// The codes of blocks; or, with `scales`, their scales.
+    Mxfp4Part {
+        of: Box<Source<'m>>,
+        scales: bool,
+    },
     Words(Box<Source<'m>>),
     Rescale {
         of: Box<Source<'m>>,
@@ -145,6 +150,10 @@ impl<'m> Source<'m> {
                 tile: *tile,
             },
             Expr::Words(of) => Op::Words(inner(of)?),
+            Expr::Mxfp4Codes(of) | Expr::Mxfp4Scales(of) => Op::Mxfp4Part {
+                of: inner(of)?,
+                scales: matches!(expr, Expr::Mxfp4Scales(_)),
+            },
             Expr::Mxfp4 { codes, scales } => Op::Mxfp4 {
                 codes: inner(codes)?,
                 scales: inner(scales)?,
@@ -172,7 +181,9 @@ impl<'m> Source<'m> {
     pub(crate) fn stored_dtype(&self) -> DType {
         match &self.op {
             // Blocks are what the bytes are stored as, though in two places.
-            Op::Input { .. } | Op::Values(_) | Op::Mxfp4 { .. } => self.dtype,
+            Op::Input { .. } | Op::Values(_) | Op::Mxfp4 { .. } | Op::Mxfp4Part { .. } => {
+                self.dtype
+            }
             Op::Concat(parts) => parts.first().map_or(self.dtype, Self::stored_dtype),
             Op::Cast(of)
             | Op::Narrow(of)
@@ -214,6 +225,7 @@ impl<'m> Source<'m> {
             Op::Rescale { of, scales, .. } => {
                 4 * own + of.scratch_bytes().max(scales.scratch_bytes())
             }
+            Op::Mxfp4Part { of, .. } => own + of.scratch_bytes(),
             Op::Mxfp4 { codes, scales } => own + codes.scratch_bytes().max(scales.scratch_bytes()),
         }
     }
@@ -240,6 +252,8 @@ impl<'m> Source<'m> {
             Op::Add { of, value } => self.calculate(of, start, out, memo, |x| x + value),
             Op::AddProducts(products) => products.read(start, out, memo),
             Op::Mxfp4 { codes, scales } => microscaled::read(codes, scales, start, out, memo),
+            Op::Mxfp4Part { of, scales: true } => microscaled::read_scales(of, start, out, memo),
+            Op::Mxfp4Part { of, .. } => microscaled::read_codes(of, start, out, memo),
             Op::Rescale { of, scales, tile } => rescale::read(of, scales, *tile, start, out, memo),
             Op::Values(values) => {
                 let values = &values[start..][..out.len() / size_of::<f32>()];

@@ -98,6 +98,12 @@ impl Expr {
             }
             Self::AddProducts { of, products } => infer_products(of, products, lookup),
             Self::Words(of) => infer_words(of.infer(lookup)?),
+            Self::Mxfp4Codes(of) => {
+                let mut scales = infer_mxfp4_scales(of.infer(lookup)?)?;
+                scales.shape.push(MXFP4_BYTES);
+                Ok(scales)
+            }
+            Self::Mxfp4Scales(of) => infer_mxfp4_scales(of.infer(lookup)?),
             Self::Mxfp4 { codes, scales } => {
                 infer_mxfp4(codes.infer(lookup)?, scales.infer(lookup)?)
             }
@@ -206,6 +212,18 @@ fn infer_mxfp4(codes: Typed, mut scales: Typed) -> Result<Typed> {
     Ok(Typed {
         dtype: DType::Mxfp4,
         ..scales
+    })
+}
+
+fn infer_mxfp4_scales(mut of: Typed) -> Result<Typed> {
+    let cols = of.shape.last_mut().filter(|_| of.dtype == DType::Mxfp4);
+    let Some(cols) = cols else {
+        return Err(misfit(format!("{} are no blocks of mxfp4", of.dtype)));
+    };
+    *cols /= DType::Mxfp4.block_len();
+    Ok(Typed {
+        dtype: DType::U8,
+        ..of
     })
 }
 

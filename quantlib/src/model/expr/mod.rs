@@ -87,6 +87,12 @@ pub enum Expr {
         /// Biased exponents: `[..., blocks]` of `u8`.
         scales: Box<Expr>,
     },
+    /// The codes of `mxfp4` blocks, as [`Mxfp4`](Self::Mxfp4) takes them: `[..., columns]` become
+    /// `[..., blocks, 16]` of `u8`.
+    Mxfp4Codes(Box<Expr>),
+    /// The scales of `mxfp4` blocks, as [`Mxfp4`](Self::Mxfp4) takes them: `[..., columns]` become
+    /// `[..., blocks]` of `u8`.
+    Mxfp4Scales(Box<Expr>),
     /// Bytes seen as 32-bit words, little-endian: `[..., columns]` of `u8` become a quarter as many
     /// columns of `u32`.
     Words(Box<Expr>),
@@ -197,6 +203,8 @@ impl Expr {
             | Self::SwapRows { of, .. }
             | Self::Transpose { of, .. }
             | Self::Words(of)
+            | Self::Mxfp4Codes(of)
+            | Self::Mxfp4Scales(of)
             | Self::Add { of, .. } => of.visit_inputs(visit),
             Self::AddProducts { of, products } => {
                 of.visit_inputs(visit);
@@ -272,6 +280,8 @@ impl Expr {
                 tile: *tile,
             },
             Self::Words(of) => Self::Words(inner(of)),
+            Self::Mxfp4Codes(of) => Self::Mxfp4Codes(inner(of)),
+            Self::Mxfp4Scales(of) => Self::Mxfp4Scales(inner(of)),
             Self::Mxfp4 { codes, scales } => Self::Mxfp4 {
                 codes: inner(codes),
                 scales: inner(scales),

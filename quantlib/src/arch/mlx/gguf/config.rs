@@ -222,6 +222,10 @@ fn scaling(model: &Model, keys: &Keys<'_>, theta: f64, head: u64) -> Result<Opti
                     yarn[name] = json!(beta);
                 }
             }
+            // The keys say nothing of it, but all its models are so, unlike what is the default.
+            if keys.arch() == "gpt-oss" {
+                yarn["truncate"] = json!(false);
+            }
             Ok(Some(yarn))
         }
         _ => Err(Error::unsupported(format!(

@@ -52,10 +52,16 @@ fn read(model: &Model, dtype: Option<DType>) -> Result<Draft> {
             config,
             files,
             parameters,
+            ..Document::default()
         },
         blocks: keys.need_uint("block_count")? as usize,
         notes: note.into_iter().collect(),
     })
+}
+
+/// How the architecture of a GGUF file is described.
+pub(super) fn described(model: &Model) -> Result<(&'static Family, &'static Mlx)> {
+    description(Keys::new(model.metadata())?.arch())
 }
 
 /// How an architecture is described, if there is a way back.
@@ -79,11 +85,7 @@ fn weight(info: &TensorInfo, names: &Names<'_>, mlx: &Mlx, dtype: Option<DType>)
     let path = name
         .strip_suffix(".weight")
         .filter(|_| info.shape.len() >= 2);
-    let layer = match path {
-        Some(path) if names::ends_with(mlx.eight, path) => Layer::Eight,
-        Some(path) if !names::ends_with(mlx.matrices, path) => Layer::Plain,
-        _ => Layer::None,
-    };
+    let layer = path.map_or(Layer::None, |path| mlx.layer(path));
     let tensor = OutputTensor {
         name,
         shape: info.shape.clone(),

@@ -1,0 +1,149 @@
+//! An MLX folder seen as the Hugging Face model that it was made of.
+
+use super::config;
+use super::original::{Given, originals};
+use crate::arch::families;
+use crate::arch::family::{Family, Rewrite};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::format::hf::Folder;
+use crate::format::mlx::AsBlocks;
+use crate::model::{Expr, Model, Plan, Reader, TensorInfo};
+use crate::tensor::Encoding;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The tensors that a Hugging Face model would have, in terms of those of an MLX folder.
+pub(in crate::arch) struct Restored<'m> {
+    model: &'m Model,
+    tensors: Vec<TensorInfo>,
+    values: HashMap<String, Expr>,
+}
+
+impl<'m> Restored<'m> {
+    /// A folder of a model type that mlx_lm lacks has Hugging Face's names already.
+    ///
+    /// # Errors
+    /// `malformed` if one of the tensors of a stack or of a joined projection is missing.
+    pub(in crate::arch) fn new(folder: &Folder, model: &'m Model) -> Result<Self> {
+        let given = model.own_tensors().iter().map(|info| Given {
+            info: info.clone(),
+            source: Expr::input(&info.name),
+        });
+        let family = Family::of(folder.architecture()?, families::ALL).ok();
+        let described =
+            family.and_then(|family| Some((family, config::model_type(folder, family).ok()?)));
+        let originals = match described {
+            Some((family, mlx)) => originals(given.collect(), family, mlx)?,
+            None => given.map(|own| (own.info.name, own.source)).collect(),
+        };
+        let mut tensors = Vec::with_capacity(originals.len());
+        for (name, values) in &originals {
+            let typed = values.infer(&|name| model.tensor(name));
+            let typed = typed.map_err(|e| e.in_tensor(name))?;
+            tensors.push(TensorInfo {
+                name: name.clone(),
+                dtype: typed.dtype,
+                shape: typed.shape,
+            });
+        }
+        Ok(Self {
+            model,
+            tensors,
+            values: originals.into_iter().collect(),
+        })
+    }
+
+    /// The tensors, with their names and shapes in Hugging Face's terms.
+    pub(super) fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// The values of a tensor.
+    pub(super) fn values(&self, name: &str) -> Expr {
+        let values = self.values.get(name).cloned();
+        values.unwrap_or_else(|| Expr::input(name))
+    }
+
+    /// A model of which plans can be made, but not a byte be read. Blocks are in it what plain matrices
+    /// are, as decoding leaves that open.
+    ///
+    /// # Errors
+    /// `malformed` for two tensors of one name.
+    pub(in crate::arch) fn for_plans(&self) -> Result<Model> {
+        let matrices = self.tensors.iter().filter(|info| info.shape.len() >= 2);
+        let types = matrices.map(|info| info.dtype);
+        let mut plain = types.filter(|dtype| dtype.is_plain_float());
+        let first = plain.next().unwrap_or(DType::F32);
+        let blocks = match plain.all(|dtype| dtype == first) {
+            true => first,
+            false => DType::F32,
+        };
+        let tensors = self.tensors.iter().map(|info| TensorInfo {
+            dtype: match info.dtype.is_quantized() {
+                true => blocks,
+                false => info.dtype,
+            },
+            ..info.clone()
+        });
+        let metadata = self.model.metadata().clone();
+        let path = self.model.path();
+        Model::new(path, "mlx", tensors.collect(), metadata, Box::new(Unread))
+    }
+
+    /// A plan for the model of [`for_plans`](Self::for_plans), as one for the folder's own tensors.
+    pub(in crate::arch) fn carry_out(&self, mut plan: Plan) -> Plan {
+        for tensor in &mut plan.tensors {
+            tensor.source = tensor.source.substitute(&|name| self.values(name));
+        }
+        plan
+    }
+
+    /// [`carry_out`](Self::carry_out), where blocks that are only moved stay blocks.
+    ///
+    /// # Errors
+    /// `unsupported` for blocks that cannot be moved so.
+    pub(in crate::arch) fn keep_blocks(&self, plan: Plan) -> Result<Plan> {
+        let mut plan = self.carry_out(plan);
+        for tensor in &mut plan.tensors {
+            let typed = tensor.source.infer(&|name| self.model.tensor(name));
+            let typed = typed.map_err(|e| e.in_tensor(&tensor.name))?;
+            if typed.dtype.is_quantized() {
+                tensor.encoding = Encoding::Block(typed.dtype);
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// Which layers of an MLX folder are to be read as blocks, so that it can be converted: all if their codes
+/// and scales are to stay, or else those in mxfp4 of a model type that keeps them so elsewhere.
+pub fn as_blocks(folder: &Folder, exact: bool) -> AsBlocks {
+    if exact {
+        return AsBlocks::Always;
+    }
+    let class = folder.architecture().ok();
+    let family = class.and_then(|class| Family::of(class, families::ALL).ok());
+    let mlx = family.and_then(|family| config::model_type(folder, family).ok());
+    let mut tensors = mlx
+        .into_iter()
+        .flat_map(|mlx| mlx.tensors.iter().copied().flatten());
+    match tensors.any(|tensor| matches!(tensor.rewrite, Rewrite::MicroscaledWords(_))) {
+        true => AsBlocks::Mxfp4,
+        false => AsBlocks::Never,
+    }
+}
+
+/// Stands for tensors that only plans are made of.
+#[derive(Debug)]
+struct Unread;
+
+impl Reader for Unread {
+    fn read_at(&self, _: usize, _: u64, _: &mut [u8]) -> Result<()> {
+        Err(Error::misuse("is there to be planned with, not to be read"))
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+}
