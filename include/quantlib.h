@@ -130,6 +130,13 @@ typedef struct {
   // For `ql_quantize_model`: the path of an importance matrix (UTF-8), a GGUF or .dat file; may be
   // null. Like the strings of that call, it is not kept.
   const char *imatrix;
+  // For `ql_quantize_model` and `ql_convert_model`: lines of what else the command's options say, each
+  // `name=value` or `name`, such as "group-size=32\nlayer-type=lm_head=mlx-8bit" (UTF-8); may be null.
+  // MLX folders know `group-size`, `layer-type`, `as-is`, `exact` and `force`; ONNX models `block-size`,
+  // `symmetric`, `layout`, `accuracy-level`, `exclude`, `exclude-op`, `ops`, `node`, `per-tensor`,
+  // `reduce-range`, `keep-io`, `calibration` (a file of ranges) and `external-data`; `ql_convert_model`
+  // also `to` (`gguf`, `mlx` or `hf`). Not kept either.
+  const char *settings;
 } ql_options;
 
 // A stored tensor.
@@ -160,6 +167,35 @@ typedef struct {
   // Private.
   const void *array;
 } ql_value;
+
+// An encoded tensor in the caller's memory: one array of blocks, or planes.
+typedef struct {
+  // `sizeof(ql_encoded)`, or 0 for the first version of this struct.
+  size_t struct_size;
+  // What the planes are; null for blocks.
+  const ql_affine_spec *spec;
+  // The type of the blocks; of planes, that of the elements they were encoded from, which is the type
+  // of their scales where `spec` leaves it open.
+  ql_dtype type;
+  // Must be 0.
+  uint32_t reserved;
+  // The row-major shape in elements.
+  const size_t *shape;
+  // Number of dimensions.
+  size_t rank;
+  // The blocks, or the codes.
+  void *data;
+  // Their length in bytes.
+  size_t data_len;
+  // The scales; null for blocks.
+  void *scales;
+  // Their length in bytes.
+  size_t scales_len;
+  // Zero points or biases; null if there are none.
+  void *zeros;
+  // Their length in bytes.
+  size_t zeros_len;
+} ql_encoded;
 
 #ifdef __cplusplus
 extern "C" {
@@ -279,24 +315,29 @@ size_t ql_block_len(ql_dtype dtype);
 
 // Quantizes a GGUF file or a Hugging Face folder into a GGUF file, with the bytes that
 // llama-quantize writes. `recipe` is one of its names, in either case: "q4_k_m". With a name such as
-// "mlx-4bit" a Hugging Face folder becomes a folder for MLX, with the tensors that mlx_lm.convert writes.
+// "mlx-4bit" a Hugging Face folder becomes a folder for MLX, with the tensors that mlx_lm.convert writes;
+// with "int4", "int8", "dynamic-int8", "fp16" and so on an ONNX model another. `options->settings` has
+// what else these may be told.
 //
 // The output appears whole or not at all; an existing file is replaced at the end, but no folder that
 // is not empty.
 //
 // # Safety
 // `src`, `out` and `recipe` are NUL-terminated strings (UTF-8); `options` is null or valid, and so
-// is its `imatrix`.
+// are its strings.
 ql_status ql_quantize_model(const char *src,
                             const char *out,
                             const char *recipe,
                             const ql_options *options);
 
 // Converts a Hugging Face folder into a GGUF file, with the bytes that llama.cpp's
-// convert_hf_to_gguf.py writes. `outtype` is one of its names: "f16", "bf16", "f32", "q8_0", "auto".
+// convert_hf_to_gguf.py writes. `outtype` is one of its names: "f16", "bf16", "f32", "q8_0", "auto". With
+// "to=mlx" or "to=hf" in `options->settings` it makes a folder, also of an MLX folder or a GGUF file; with
+// "exact" codes and scales stay as they are.
 //
 // # Safety
-// `src`, `out` and `outtype` are NUL-terminated strings (UTF-8); `options` is null or valid.
+// `src`, `out` and `outtype` are NUL-terminated strings (UTF-8); `options` is null or valid, and so are
+// its strings.
 ql_status ql_convert_model(const char *src,
                            const char *out,
                            const char *outtype,
@@ -403,6 +444,22 @@ const char *ql_last_error_message(void);
 
 // The version of this library, such as "0.1.0".
 const char *ql_version(void);
+
+// Repacks an encoded tensor so that it decodes to the same numbers in single precision: codes and scales
+// are those of `from` as real numbers. `QL_ERROR_UNSUPPORTED` if `to` cannot hold them; the message names
+// the first group that does not fit. `to` says what is to be made, and where; nothing is written unless
+// all fits.
+//
+// The shapes are the same, but where one of the two has groups along the first of two axes (MatMul's
+// weights in ONNX): then it is the transpose, (K, N) of (N, K).
+//
+// # Safety
+// `from` and `to` are valid, as are their specs, strings and shapes; the planes of `from` are valid for
+// reads of their lengths, those of `to` for writes, and nothing else touches these meanwhile; `options` is
+// null or valid.
+ql_status ql_transcode(const ql_encoded *from,
+                       const ql_encoded *to,
+                       const ql_options *options);
 
 // One element of an array of strings or of arrays.
 //

@@ -47,7 +47,7 @@ impl ql_affine_spec {
     /// # Safety
     /// `spec` is null or valid for reads, as are its strings; `shape` is valid for reads of `rank`
     /// numbers.
-    unsafe fn layout(
+    pub(crate) unsafe fn layout(
         spec: *const Self,
         src_type: ql_dtype,
         shape: *const usize,

@@ -17,7 +17,9 @@ mod matvec;
 mod memory;
 mod model;
 mod options;
+mod settings;
 mod status;
+mod transcode;
 mod value;
 mod writer;
 
@@ -29,5 +31,6 @@ pub use matvec::*;
 pub use model::*;
 pub use options::*;
 pub use status::*;
+pub use transcode::*;
 pub use value::*;
 pub use writer::*;

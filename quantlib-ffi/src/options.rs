@@ -1,5 +1,7 @@
 //! Options of the calls, in one struct that can grow.
 
+use crate::memory::text;
+use crate::settings::Settings;
 use crate::status::misuse;
 use quantlib::{CodecOptions, Error, NonFinite};
 use std::ffi::{c_char, c_int, c_void};
@@ -34,7 +36,17 @@ pub struct ql_options {
     /// For `ql_quantize_model`: the path of an importance matrix (UTF-8), a GGUF or .dat file; may be
     /// null. Like the strings of that call, it is not kept.
     pub imatrix: *const c_char,
+    /// For `ql_quantize_model` and `ql_convert_model`: lines of what else the command's options say, each
+    /// `name=value` or `name`, such as "group-size=32\nlayer-type=lm_head=mlx-8bit" (UTF-8); may be null.
+    /// MLX folders know `group-size`, `layer-type`, `as-is`, `exact` and `force`; ONNX models `block-size`,
+    /// `symmetric`, `layout`, `accuracy-level`, `exclude`, `exclude-op`, `ops`, `node`, `per-tensor`,
+    /// `reduce-range`, `keep-io`, `calibration` (a file of ranges) and `external-data`; `ql_convert_model`
+    /// also `to` (`gguf`, `mlx` or `hf`). Not kept either.
+    pub settings: *const c_char,
 }
+
+/// The size of the first version.
+const FIRST: usize = std::mem::offset_of!(ql_options, settings);
 
 impl ql_options {
     const DEFAULT: Self = Self {
@@ -48,6 +60,7 @@ impl ql_options {
         allow_requantize: 0,
         reserved: [0; 6],
         imatrix: std::ptr::null(),
+        settings: std::ptr::null(),
     };
 
     /// Copies the caller's options, or takes the defaults for a null pointer.
@@ -61,19 +74,45 @@ impl ql_options {
         // SAFETY: not null, so valid for reads by the caller's promise. Only the first field is read
         // before its claim about the others is checked.
         let size = unsafe { (*options).struct_size };
-        if size != 0 && size < size_of::<Self>() {
+        if size != 0 && size < FIRST {
             return Err(misuse(
                 "ql_options.struct_size is smaller than the first version's size",
             ));
         }
-        // SAFETY: as above, and the struct is at least as long as the first version, which this is.
-        let options = unsafe { *options };
+        let known = match size {
+            0 => FIRST,
+            size => size.min(size_of::<Self>()),
+        };
+        let mut copy = Self::DEFAULT;
+        // SAFETY: as above, and the struct is at least as long as the first version, or as it says; any
+        // bytes of a field that is not wholly there are replaced below.
+        unsafe {
+            let (from, to) = (options.cast::<u8>(), (&raw mut copy).cast::<u8>());
+            to.copy_from_nonoverlapping(from, known);
+        }
+        if known < size_of::<Self>() {
+            copy.settings = std::ptr::null();
+        }
+        let options = copy;
         if options.reserved != [0; 6] {
             return Err(misuse(
                 "ql_options.reserved is not 0; initialize the struct with {0}",
             ));
         }
         Ok(options)
+    }
+
+    /// The lines of text.
+    ///
+    /// # Safety
+    /// `settings` is null or a NUL-terminated string that outlives the result.
+    pub(crate) unsafe fn settings<'a>(&self) -> Result<Settings<'a>, Error> {
+        if self.settings.is_null() {
+            return Ok(Settings::default());
+        }
+        // SAFETY: not null, so NUL-terminated by the caller's promise.
+        let text = unsafe { text(self.settings, "ql_options.settings") }?;
+        Ok(Settings::new(text))
     }
 
     pub(crate) fn non_finite(&self) -> Result<NonFinite, Error> {

@@ -99,11 +99,61 @@ static void misuse(void) {
     CHECK(attempt(&spec) == QL_ERROR_MISUSE);
 }
 
+/* Blocks to planes and back, and what does not fit. */
+static void transcodes(void) {
+    static unsigned char blocks[LEN], back[LEN];
+    const ql_affine_spec spec = mlx();
+    ql_dtype q4_0, q4_k;
+    size_t c, s, z;
+    CHECK(ql_dtype_from_name("q4_0", &q4_0) == QL_OK && ql_dtype_from_name("q4_k", &q4_k) == QL_OK);
+    const size_t len = ROWS * ql_row_size(q4_0, COLS);
+    CHECK(ql_quantize(q4_0, x, ROWS, COLS, NULL, blocks, len, NULL) == QL_OK);
+    CHECK(ql_affine_sizes(&spec, 1, shape, 2, &c, &s, &z) == QL_OK);
+    ql_encoded from = {0}, to = {0}, again = {0};
+    from.struct_size = to.struct_size = again.struct_size = sizeof from;
+    from.shape = to.shape = again.shape = shape;
+    from.rank = to.rank = again.rank = 2;
+    from.type = again.type = q4_0;
+    from.data = blocks;
+    from.data_len = again.data_len = len;
+    to.spec = &spec;
+    to.type = 1; /* scales of f16 */
+    to.data = codes;
+    to.data_len = c;
+    to.scales = scales;
+    to.scales_len = s;
+    to.zeros = zeros;
+    to.zeros_len = z;
+    again.data = back;
+    CHECK(ql_transcode(&from, &to, NULL) == QL_OK);
+    CHECK(ql_dequantize(q4_0, blocks, len, x, LEN, NULL) == QL_OK);
+    CHECK(ql_dequantize_affine(&spec, 1, codes, c, scales, s, zeros, z, shape, 2, y, LEN, NULL) == QL_OK);
+    CHECK(memcmp(x, y, sizeof x) == 0);
+    CHECK(ql_transcode(&to, &again, NULL) == QL_OK && memcmp(blocks, back, len) == 0);
+
+    again.type = q4_k;
+    CHECK(ql_transcode(&to, &again, NULL) == QL_ERROR_UNSUPPORTED);
+    CHECK(strstr(ql_last_error_message(), "q4_k"));
+    again.type = q4_0;
+    again.data_len = len - 1;
+    CHECK(ql_transcode(&to, &again, NULL) == QL_ERROR_MISUSE);
+    again.data_len = len;
+    again.data = NULL;
+    CHECK(ql_transcode(&to, &again, NULL) == QL_ERROR_MISUSE);
+    CHECK(ql_transcode(NULL, &to, NULL) == QL_ERROR_MISUSE && ql_transcode(&from, NULL, NULL) == QL_ERROR_MISUSE);
+    from.reserved = 1;
+    CHECK(ql_transcode(&from, &to, NULL) == QL_ERROR_MISUSE);
+    from.reserved = 0;
+    from.struct_size = 8;
+    CHECK(ql_transcode(&from, &to, NULL) == QL_ERROR_MISUSE);
+}
+
 int main(void) {
     for (int i = 0; i < LEN; i++) x[i] = sinf((float)i);
     round_trips();
     sizes();
     misuse();
+    transcodes();
     puts("affine.c: passed");
     return 0;
 }

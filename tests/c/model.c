@@ -201,6 +201,49 @@ static void quantize(const char *src, const char *folder) {
     ql_model_close(model);
 }
 
+/* MLX and Hugging Face folders, and lines of settings. */
+static void folders(const char *src, const char *folder) {
+    static char path[3][4096];
+    const char *names[] = {"mlx", "again", "plain"};
+    for (int i = 0; i < 3; i++) snprintf(path[i], sizeof path[i], "%s/%s", folder, names[i]);
+    ql_options options = {0};
+    ql_model *model = NULL;
+    size_t index;
+    ql_tensor_info info;
+    options.settings = "no-such-thing"; /* not read: the struct says that it is the first version's */
+    CHECK(ql_convert_model(src, in_folder(folder, "first.gguf"), "f16", &options) == QL_OK);
+    options.struct_size = sizeof options;
+    CHECK(ql_convert_model(src, in_folder(folder, "first.gguf"), "f16", &options) == QL_ERROR_MISUSE);
+    CHECK(strstr(ql_last_error_message(), "no-such-thing"));
+    static const char *const wrong[] = {"group-size=48", "group-size", "group-size=x", "force=maybe", "block-size=32"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        options.settings = wrong[i];
+        CHECK(ql_quantize_model(src, path[0], "mlx-4bit", &options) == QL_ERROR_MISUSE);
+    }
+    options.settings = "block-size=32\nsymmetric\nexclude=lm_head\nnode=wte=int8";
+    CHECK(ql_quantize_model("no/such/model.onnx", path[0], "int4", &options) == QL_ERROR_IO);
+    options.settings = "accuracy-level=x";
+    CHECK(ql_quantize_model("no/such/model.onnx", path[0], "int4", &options) == QL_ERROR_MISUSE);
+    options.settings = "group-size=32\n layer-type = lm_head=mlx-8bit\n";
+    CHECK(ql_quantize_model(src, path[0], "mlx-4bit", &options) == QL_OK);
+    CHECK(ql_model_open(in_folder(path[0], "model.safetensors"), &model) == QL_OK);
+    CHECK(ql_model_find_tensor(model, "lm_head.weight", &index) == QL_OK);
+    CHECK(ql_model_tensor_info(model, index, &info) == QL_OK && info.shape[1] == 256 / 4);
+    ql_model_close(model);
+    options.settings = NULL;
+    CHECK(ql_quantize_model(path[0], path[1], "mlx-mxfp4", &options) == QL_ERROR_MISUSE);
+    options.allow_requantize = 1;
+    CHECK(ql_quantize_model(path[0], path[1], "mlx-mxfp4", &options) == QL_OK);
+    options.settings = "to=hf\nexact";
+    CHECK(ql_convert_model(path[1], path[2], "auto", &options) == QL_ERROR_UNSUPPORTED);
+    options.settings = "to=pdf";
+    CHECK(ql_convert_model(path[1], path[2], "auto", &options) == QL_ERROR_MISUSE);
+    options.settings = "to=hf";
+    CHECK(ql_convert_model(path[1], path[2], "auto", &options) == QL_OK);
+    options.settings = "exact";
+    CHECK(ql_convert_model(path[1], in_folder(folder, "exact.gguf"), "auto", &options) == QL_OK);
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
     ql_model *model = NULL;
@@ -210,6 +253,7 @@ int main(int argc, char **argv) {
     ql_model_close(model);
     write(argv[2]);
     quantize(argv[1], argv[2]);
+    folders(argv[1], argv[2]);
     puts("c model: ok");
     return 0;
 }
