@@ -1,9 +1,10 @@
 """ONNX recipes beside onnxruntime's tools, on a model that is made for it: wall time, peak memory, error.
 
-    python benches/onnx_models.py QUANTLIB [--megabytes 1024] [--folder DIR]
+    python benches/onnx_models.py QUANTLIB [RECIPE...] [--megabytes 1024] [--folder DIR]
 
-QUANTLIB is the command to measure, such as target/release/quantlib. Every run is a process of its own, and
-both read and write files in the same folder, ours first. The weights that both write are compared.
+QUANTLIB is the command to measure, such as target/release/quantlib; the recipes are all of those below unless some
+are named. Every run is a process of its own, and both read and write files in the same folder, ours first. The
+weights that both write are compared. The error is that of four rows of outputs, relative to their norm.
 """
 
 import argparse
@@ -24,10 +25,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 WIDTH = 4096
 
-INT4 = """
+NBITS = """
 import onnx, sys
 from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-config = DefaultWeightOnlyQuantConfig(block_size=32, is_symmetric=False, bits=4)
+config = DefaultWeightOnlyQuantConfig(block_size=32, is_symmetric=False, bits={bits})
 quantizer = MatMulNBitsQuantizer(onnx.load(sys.argv[1]), algo_config=config)
 quantizer.process()
 quantizer.model.save_model_to_file(sys.argv[2], False)
@@ -38,6 +39,19 @@ import sys
 from onnxruntime.quantization import QuantType, quantize_dynamic
 quantize_dynamic(sys.argv[1], sys.argv[2], per_channel=True, weight_type=QuantType.QUInt8)
 """
+
+FP16 = """
+import onnx, sys
+from onnxruntime.transformers.float16 import convert_float_to_float16
+onnx.save(convert_float_to_float16(onnx.load(sys.argv[1])), sys.argv[2])
+"""
+
+PEERS = {
+    "int4": NBITS.format(bits=4),
+    "int8": NBITS.format(bits=8),
+    "dynamic-int8": DYNAMIC,
+    "fp16": FP16,
+}
 
 
 def make(path, megabytes):
@@ -76,6 +90,8 @@ def constants(path):
 def output(path):
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     x = np.random.default_rng(1).standard_normal((4, WIDTH), dtype=np.float32)
+    if session.get_inputs()[0].type == "tensor(float16)":
+        x = x.astype(np.float16)
     return session.run(None, {"y0": x})[0].astype(np.float64)
 
 
@@ -86,6 +102,7 @@ def error(path, original):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("command")
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=", ".join(PEERS))
     parser.add_argument("--megabytes", type=int, default=1024)
     parser.add_argument("--folder")
     options = parser.parse_args()
@@ -97,7 +114,8 @@ def main():
         print(f"{src.stat().st_size / 2**20:.0f} MiB, {os.cpu_count()} CPUs; a copy takes {copied[0]:.1f} s")
         print("| | seconds | peer's | times faster | MiB | peer's | share | error | peer's |")
         print("|---|---|---|---|---|---|---|---|---|")
-        for name, peer in [("int4", INT4), ("dynamic-int8", DYNAMIC)]:
+        for name in options.recipes or PEERS:
+            peer = PEERS[name]
             seconds, memory = measure([options.command, "quantize", src, "-o", ours, "-t", name])
             peers, much = measure([sys.executable, "-c", peer, src, theirs])
             assert apart(constants, ours) == apart(constants, theirs), name

@@ -1,12 +1,46 @@
 //! Transposes.
 
-use super::{CHUNK, Source};
-use crate::error::Result;
+use super::Source;
+use crate::error::{Error, Result};
 use crate::job::products::Memo;
 
-/// Gathers a range of a transposed tensor: for every run that is contiguous in the input, the part
-/// of it that belongs to the range is read once and scattered.
-pub(super) struct Gather<'s, 'm, 'o> {
+/// Elements of a run that are gathered at a time.
+const WIDTH: usize = 512;
+
+/// Bytes that the runs of a band become in the output, side by side: a cache line.
+const LINE: usize = 64;
+
+/// Bytes of memory that a gathering takes: a band of runs.
+pub(super) const SCRATCH: usize = WIDTH * LINE;
+
+/// Fills `out` with the elements of a transposed tensor from `start` on; `axes` are those of the
+/// input that become the output's dimensions, whose lengths are `shape`.
+pub(super) fn read(
+    of: &Source<'_>,
+    axes: &[usize],
+    shape: &[usize],
+    start: usize,
+    out: &mut [u8],
+    memo: &mut Memo,
+) -> Result<()> {
+    if axes.is_empty() {
+        return of.read(start, out, memo);
+    }
+    match of.dtype.block_bytes() {
+        1 => Gather::<1>::new(of, axes, shape, start, out).run(memo),
+        2 => Gather::<2>::new(of, axes, shape, start, out).run(memo),
+        4 => Gather::<4>::new(of, axes, shape, start, out).run(memo),
+        8 => Gather::<8>::new(of, axes, shape, start, out).run(memo),
+        _ => Err(Error::unsupported(format!(
+            "cannot transpose {} elements",
+            of.dtype
+        ))),
+    }
+}
+
+/// Gathers a range of a transposed tensor of elements of `N` bytes. Runs that are contiguous in the
+/// input are read in bands: those that lie side by side in the output fill whole cache lines there.
+struct Gather<'s, 'm, 'o, const N: usize> {
     of: &'s Source<'m>,
     /// Of the output: how many elements a step along each dimension is, there and in the input.
     dims: Vec<Dim>,
@@ -14,9 +48,9 @@ pub(super) struct Gather<'s, 'm, 'o> {
     contiguous: usize,
     start: usize,
     end: usize,
-    out: &'o mut [u8],
-    size: usize,
-    scratch: Vec<u8>,
+    out: &'o mut [[u8; N]],
+    /// The runs of a band, one every [`WIDTH`] elements.
+    scratch: Vec<[u8; N]>,
 }
 
 #[derive(Clone, Copy)]
@@ -26,8 +60,20 @@ struct Dim {
     input_step: usize,
 }
 
-impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
-    pub(super) fn new(
+/// Runs side by side: where the first of them begins, in the output and in the input, how many they
+/// are, and how far apart in the input.
+struct Band {
+    at: usize,
+    input: usize,
+    runs: usize,
+    input_step: usize,
+}
+
+impl<'s, 'm, 'o, const N: usize> Gather<'s, 'm, 'o, N> {
+    /// The most runs of a band.
+    const RUNS: usize = LINE / N;
+
+    fn new(
         of: &'s Source<'m>,
         axes: &[usize],
         shape: &[usize],
@@ -40,7 +86,7 @@ impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
             step: step(shape, dim),
             input_step: step(&of.shape, axis),
         });
-        let size = of.dtype.block_bytes();
+        let out = out.as_chunks_mut().0;
         Self {
             of,
             dims: dims.collect(),
@@ -49,17 +95,13 @@ impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
                 .position(|&axis| axis + 1 == axes.len())
                 .unwrap_or(0),
             start,
-            end: start + out.len() / size,
+            end: start + out.len(),
             out,
-            size,
-            scratch: vec![0; CHUNK * size],
+            scratch: vec![[0; N]; WIDTH * Self::RUNS],
         }
     }
 
-    pub(super) fn run(mut self, memo: &mut Memo) -> Result<()> {
-        if self.dims.is_empty() {
-            return self.of.read(self.start, self.out, memo);
-        }
+    fn run(mut self, memo: &mut Memo) -> Result<()> {
         self.visit(0, 0, 0, memo)
     }
 
@@ -72,10 +114,22 @@ impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
             input_step,
         }) = self.dims.get(dim)
         else {
-            return self.scatter(at, input, memo);
+            return self.copy(at, input, memo);
         };
         if dim == self.contiguous {
             return self.visit(dim + 1, at, input, memo);
+        }
+        if dim + 1 == self.dims.len() {
+            for first in (0..len).step_by(Self::RUNS) {
+                let band = Band {
+                    at: at + first,
+                    input: input + first * input_step,
+                    runs: Self::RUNS.min(len - first),
+                    input_step,
+                };
+                self.transpose(&band, memo)?;
+            }
+            return Ok(());
         }
         // Below the contiguous dimension, which is still to come, any index may meet the range.
         let indices = if dim < self.contiguous {
@@ -90,17 +144,42 @@ impl<'s, 'm, 'o> Gather<'s, 'm, 'o> {
         Ok(())
     }
 
-    /// Copies one run of the input, which begins at element `at` of the output.
-    fn scatter(&mut self, at: usize, input: usize, memo: &mut Memo) -> Result<()> {
+    /// Copies the part of a run that is contiguous on both sides, which begins at element `at` of
+    /// the output.
+    fn copy(&mut self, at: usize, input: usize, memo: &mut Memo) -> Result<()> {
+        let end = self.end.min(at + self.dims[self.contiguous].len);
+        let first = self.start.max(at);
+        if first >= end {
+            return Ok(());
+        }
+        let out = &mut self.out[first - self.start..end - self.start];
+        self.of
+            .read(input + first - at, out.as_flattened_mut(), memo)
+    }
+
+    /// Copies the part of a band that belongs to the range.
+    fn transpose(&mut self, band: &Band, memo: &mut Memo) -> Result<()> {
         let Dim { len, step, .. } = self.dims[self.contiguous];
-        let first = self.start.saturating_sub(at).div_ceil(step);
-        let end = self.end.saturating_sub(at).div_ceil(step).min(len);
-        for from in (first..end).step_by(CHUNK) {
-            let run = &mut self.scratch[..(end - from).min(CHUNK) * self.size];
-            self.of.read(input + from, run, memo)?;
-            for (i, element) in run.chunks_exact(self.size).enumerate() {
-                let place = (at + (from + i) * step - self.start) * self.size;
-                self.out[place..place + self.size].copy_from_slice(element);
+        let last = band.at + band.runs - 1;
+        let first = self.start.saturating_sub(last).div_ceil(step);
+        let end = self.end.saturating_sub(band.at).div_ceil(step).min(len);
+        for from in (first..end).step_by(WIDTH) {
+            let columns = WIDTH.min(end - from);
+            let runs = self.scratch.chunks_exact_mut(WIDTH).take(band.runs);
+            for (i, run) in runs.enumerate() {
+                let input = band.input + i * band.input_step + from;
+                self.of
+                    .read(input, run[..columns].as_flattened_mut(), memo)?;
+            }
+            for column in 0..columns {
+                let at = band.at + (from + column) * step;
+                // The first and the last may be in the range with some of their elements only.
+                let (first, end) = (at.max(self.start), self.end.min(at + band.runs));
+                let out = &mut self.out[first - self.start..end - self.start];
+                let elements = self.scratch[(first - at) * WIDTH + column..].iter();
+                for (out, element) in out.iter_mut().zip(elements.step_by(WIDTH)) {
+                    *out = *element;
+                }
             }
         }
         Ok(())

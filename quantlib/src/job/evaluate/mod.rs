@@ -16,10 +16,9 @@ use crate::job::products::{Memo, Products};
 use crate::model::{Expr, Model, within_f16};
 use crate::numeric::f8;
 use crate::simd::Isa;
-use gather::Gather;
 use picks::Picks;
 
-/// Elements that calculations take at a time, and that transposes gather at a time.
+/// Elements that calculations take at a time.
 pub(super) const CHUNK: usize = 4096;
 
 /// An expression over the tensors of one model, checked and ready to be evaluated.
@@ -215,11 +214,10 @@ impl<'m> Source<'m> {
             Op::Input { .. } | Op::Values(_) => 0,
             Op::From { of, .. } | Op::SwapRows { of, .. } | Op::Words(of) => of.scratch_bytes(),
             // A chunk as it is read, of at most 8 bytes an element, or also one of f32.
-            Op::Slice { of, .. }
-            | Op::Transpose { of, .. }
-            | Op::Cast(of)
-            | Op::Narrow(of)
-            | Op::Add { of, .. } => 2 * own + of.scratch_bytes(),
+            Op::Slice { of, .. } | Op::Cast(of) | Op::Narrow(of) | Op::Add { of, .. } => {
+                2 * own + of.scratch_bytes()
+            }
+            Op::Transpose { of, .. } => gather::SCRATCH + of.scratch_bytes(),
             Op::Concat(parts) => parts.iter().map(Self::scratch_bytes).max().unwrap_or(0),
             Op::AddProducts(products) => products.scratch_bytes(),
             Op::Rescale { of, scales, .. } => {
@@ -246,7 +244,7 @@ impl<'m> Source<'m> {
             Op::Slice { of, picks } => picks.read(of, start, out, memo),
             Op::Concat(parts) => read_parts(parts, start, out, memo),
             Op::SwapRows { of, view } => self.read_swapped(of, *view, start, out, memo),
-            Op::Transpose { of, axes } => Gather::new(of, axes, &self.shape, start, out).run(memo),
+            Op::Transpose { of, axes } => gather::read(of, axes, &self.shape, start, out, memo),
             Op::Cast(of) => self.calculate(of, start, out, memo, |x| x),
             Op::Narrow(of) => self.calculate(of, start, out, memo, within_f16),
             Op::Add { of, value } => self.calculate(of, start, out, memo, |x| x + value),
@@ -301,7 +299,7 @@ impl<'m> Source<'m> {
     ) -> Result<()> {
         let isa = Isa::preferred()?;
         let to = block::codec(self.dtype)?;
-        let mut values = vec![0.0; CHUNK];
+        let mut values = vec![0.0; CHUNK.min(self.elements_in(out.len()))];
         let chunks = out.chunks_mut(CHUNK * self.dtype.block_bytes());
         for (i, out) in chunks.enumerate() {
             let len = self.elements_in(out.len());

@@ -401,6 +401,53 @@ fn long_ranges_cross_chunks() {
     assert!(found == expected);
 }
 
+/// Transposes of every size of element, in bands that are full, begun and cut anywhere.
+#[test]
+fn bands_of_runs_are_gathered() {
+    let shapes: [(&[usize], &[usize]); 8] = [
+        (&[70, 530], &[1, 0]),
+        (&[1, 40], &[1, 0]),
+        (&[40, 1], &[1, 0]),
+        (&[3, 17, 33], &[0, 2, 1]),
+        (&[33, 5, 17], &[2, 1, 0]),
+        (&[17, 3, 65], &[2, 0, 1]),
+        (&[9, 65, 7], &[1, 0, 2]),
+        (&[2, 3, 66, 5], &[3, 1, 0, 2]),
+    ];
+    let mut random = Random(7);
+    for dtype in [DType::I8, DType::F16, DType::F32, DType::I64] {
+        for (shape, axes) in shapes {
+            let size = dtype.block_bytes();
+            let elements = shape.iter().product::<usize>();
+            let data: Vec<u8> = (0..elements * size).map(|_| random.next() as u8).collect();
+            let naive = Naive {
+                dtype,
+                shape: shape.to_vec(),
+                blocks: data.chunks(size).map(<[u8]>::to_vec).collect(),
+            };
+            let expected = naive.transpose(axes).blocks.concat();
+            let model = model(vec![Tensor {
+                name: "w".into(),
+                dtype,
+                shape: shape.to_vec(),
+                data,
+            }]);
+            let expr = Expr::input("w").transpose(axes);
+            let source = Source::new(&expr, &model).unwrap();
+            for piece in [elements, 1000, 61, 1] {
+                let mut found = vec![0; expected.len()];
+                for (i, out) in found.chunks_mut(piece * size).enumerate() {
+                    source.read(i * piece, out, &mut Memo::default()).unwrap();
+                }
+                assert!(
+                    found == expected,
+                    "{dtype} {shape:?} {axes:?} by {piece} elements"
+                );
+            }
+        }
+    }
+}
+
 /// Slices with a step, of runs short enough to be read together and of longer ones.
 #[test]
 fn long_slices_are_gathered() {
