@@ -1,14 +1,16 @@
 """Static quantization to 8 bits: quantlib beside onnxruntime's quantize_static, on one model and the same samples.
 
-    python benches/calibration.py [--gigabytes 1] [--samples 8] [--model FILE.onnx]
+    python benches/calibration.py [--gigabytes 1] [--samples 8 32] [--only quantlib] [--folder DIR]
 
-needs the quantlib package (a release build), onnx and onnxruntime. Each runs in a process of its own, for its time
-and its peak of memory; so does a float session that runs the same samples, whose peak is the measure. Prints
-Markdown. The error is that of the outputs, as a share of their standard deviation.
+needs the quantlib package (a release build), onnx and onnxruntime; --only leaves quantize_static out. Each runs in a
+process of its own, for its time and its peak of memory; so does a float session that runs the same samples, whose
+peak is the measure. Samples have 64 rows. Prints Markdown. The error is that of the outputs, as a share of their
+standard deviation.
 """
 
 import argparse
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -82,33 +84,55 @@ def measure(what, model, out, count, columns):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main():
+def apart(function, *arguments):
+    """Calls in a process of its own: those that are measured would begin with the memory of this one."""
+    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        raise SystemExit(f"{function.__name__} failed")
+
+
+def error(path, reference):
     import numpy as np
 
+    reference = np.load(reference)
+    return np.std(np.load(path) - reference) / np.std(reference)
+
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=1)
-    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--samples", type=int, nargs="+", default=[8])
     parser.add_argument("--columns", type=int, default=1024)
+    parser.add_argument("--only", choices=["quantlib"])
+    parser.add_argument("--folder")
     wish = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=wish.folder) as folder:
         folder = Path(folder)
         model = folder / "model.onnx"
-        make(model, wish.gigabytes, wish.columns)
-        print(f"{wish.gigabytes} GB, {wish.samples} samples of 64 rows\n")
-        print("| | seconds | peak MB | error |\n|---|---|---|---|")
-        rows, reference = {}, None
-        for what in ("float session", "quantlib", "onnxruntime"):
-            out = folder / ("float.npy" if reference is None else f"{what}.onnx")
-            rows[what] = measure(what, model, out, wish.samples, wish.columns)
-            if reference is None:
-                reference, error = np.load(out), 0.0
-            else:
-                measure("float", out, folder / f"{what}.npy", wish.samples, wish.columns)
-                error = np.std(np.load(folder / f"{what}.npy") - reference) / np.std(reference)
-            print(f"| {what} | {rows[what][0]:.2f} | {rows[what][1]:.0f} | {error:.4f} |", flush=True)
-        ratio = rows["onnxruntime"][0] / rows["quantlib"][0]
-        more = rows["quantlib"][1] - rows["float session"][1]
-        print(f"\n{ratio:.1f} times as fast as quantize_static; {more:+.0f} MB to the float session.")
+        apart(make, model, wish.gigabytes, wish.columns)
+        print(f"{wish.gigabytes} GiB\n\n| | samples | seconds | peak MiB | error |\n|---|---|---|---|---|", flush=True)
+        notes = [compare(folder, model, samples, wish) for samples in wish.samples]
+        print("", *notes, sep="\n")
+
+
+def compare(folder, model, samples, wish):
+    """Prints rows of the table for so many samples; what follows from them."""
+    reference = folder / "reference.npy"
+    seconds, peak = measure("float", model, reference, samples, wish.columns)
+    print(f"| float session | {samples} | {seconds:.1f} | {peak:.0f} | |", flush=True)
+    rows = {}
+    for what in ["quantlib"] if wish.only else ["quantlib", "onnxruntime"]:
+        out, outputs = folder / f"{what}.onnx", folder / "outputs.npy"
+        rows[what] = measure(what, model, out, samples, wish.columns)
+        measure("float", out, outputs, samples, wish.columns)
+        lost = error(outputs, reference)
+        print(f"| {what} | {samples} | {rows[what][0]:.1f} | {rows[what][1]:.0f} | {lost:.4f} |", flush=True)
+    note = f"{samples} samples: {rows['quantlib'][1] - peak:+.0f} MiB to the float session"
+    if not wish.only:
+        note += f", {rows['onnxruntime'][0] / rows['quantlib'][0]:.1f} times as fast as quantize_static"
+    return f"- {note}"
 
 
 if __name__ == "__main__":

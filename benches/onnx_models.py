@@ -1,6 +1,6 @@
 """ONNX recipes beside onnxruntime's tools, on a model that is made for it: wall time, peak memory, error.
 
-    python benches/onnx_models.py QUANTLIB [RECIPE...] [--megabytes 1024] [--folder DIR]
+    python benches/onnx_models.py QUANTLIB [RECIPE...] [--megabytes 1024] [--runs 3] [--folder DIR]
 
 QUANTLIB is the command to measure, such as target/release/quantlib; the recipes are all of those below unless some
 are named. Every run is a process of its own, and both read and write files in the same folder, ours first. The
@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import multiprocessing
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -67,13 +68,19 @@ def make(path, megabytes):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
 
 
-def measure(command):
-    """Seconds, and the most memory in MiB."""
-    start = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, command
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+def measure(command, out, runs):
+    """Seconds (the median), and the most memory in MiB. Nobody waits for what was written before."""
+    seconds, memory = [], 0
+    for _ in range(runs):
+        out.unlink(missing_ok=True)
+        os.sync()
+        start = time.perf_counter()
+        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds.append(time.perf_counter() - start)
+        assert status == 0, command
+        memory = max(memory, usage.ru_maxrss / 1024)
+    return statistics.median(seconds), memory
 
 
 def apart(function, *arguments):
@@ -104,20 +111,21 @@ def main():
     parser.add_argument("command")
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=", ".join(PEERS))
     parser.add_argument("--megabytes", type=int, default=1024)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         src, ours, theirs = (Path(folder) / f"{name}.onnx" for name in ("src", "ours", "theirs"))
         apart(make, src, options.megabytes)
         original = apart(output, src)
-        copied = measure([options.command, "convert", src, "-o", ours])
+        copied = measure([options.command, "convert", src, "-o", ours], ours, options.runs)
         print(f"{src.stat().st_size / 2**20:.0f} MiB, {os.cpu_count()} CPUs; a copy takes {copied[0]:.1f} s")
         print("| | seconds | peer's | times faster | MiB | peer's | share | error | peer's |")
         print("|---|---|---|---|---|---|---|---|---|")
         for name in options.recipes or PEERS:
             peer = PEERS[name]
-            seconds, memory = measure([options.command, "quantize", src, "-o", ours, "-t", name])
-            peers, much = measure([sys.executable, "-c", peer, src, theirs])
+            seconds, memory = measure([options.command, "quantize", src, "-o", ours, "-t", name], ours, options.runs)
+            peers, much = measure([sys.executable, "-c", peer, src, theirs], theirs, options.runs)
             assert apart(constants, ours) == apart(constants, theirs), name
             errors = [apart(error, path, original) for path in (ours, theirs)]
             print(

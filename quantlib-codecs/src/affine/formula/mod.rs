@@ -41,18 +41,24 @@ pub(super) struct Fit {
     pub(super) factor: f32,
 }
 
-/// The nearest integer, ties to even, for |x| < 2^22: adding 1.5 · 2^23 leaves no room for fractions.
+/// 1.5 · 2^23: added to a number below 2^22 it leaves no room for fractions.
+const MAGIC: f32 = 12_582_912.0;
+
+/// The nearest integer, ties to even, for |x| < 2^22. Loops of it vectorize, unlike those of `as i32`,
+/// which saturates.
 #[inline(always)]
 pub(super) fn nearest_even_i32(x: f32) -> i32 {
-    const MAGIC: f32 = 12_582_912.0;
     (x + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
 }
 
-/// The nearest integer, ties away from zero: C's `roundf`.
+/// The nearest integer, ties away from zero, for |x| < 2^22: C's `roundf`.
 #[inline(always)]
 pub(super) fn round_away_i32(x: f32) -> i32 {
     // The number below one half: a half itself would round 0.49999997 up.
-    (x + 0.499_999_97f32.copysign(x)) as i32
+    let magnitude = x.abs() + 0.499_999_97;
+    let near = (magnitude + MAGIC) - MAGIC;
+    let below = if near > magnitude { near - 1.0 } else { near };
+    nearest_even_i32(below.copysign(x))
 }
 
 /// `x` rounded to the type of the elements.
@@ -138,5 +144,22 @@ pub(super) fn choose<W: WithFormula>(
             spec.zero,
             if symmetric { "symmetric" } else { "asymmetric" },
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{nearest_even_i32, round_away_i32};
+
+    #[test]
+    fn integers_are_the_nearest() {
+        let steps = (-70_000..70_000).map(|i| i as f32 / 2.0);
+        let corners = [0.499_999_97, 0.3, -0.3, 65_534.504, 4_194_303.0];
+        for x in steps.chain(corners) {
+            for x in [x.next_down(), x, x.next_up(), -x] {
+                assert_eq!(round_away_i32(x), x.round() as i32, "{x}");
+                assert_eq!(nearest_even_i32(x), x.round_ties_even() as i32, "{x}");
+            }
+        }
     }
 }

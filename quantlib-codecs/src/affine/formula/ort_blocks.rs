@@ -1,6 +1,6 @@
 //! onnxruntime's weight-only quantizer: MatMulNBits and its form with DequantizeLinear.
 
-use super::{Fit, Formula, clamp, round_away_i32};
+use super::{Fit, Formula, clamp, nearest_even_i32, round_away_i32};
 use crate::numeric::F16;
 
 /// The range includes zero; elements are multiplied with the scale's reciprocal.
@@ -99,8 +99,10 @@ impl Formula for OrtBlocks {
         let steps = x * fit.factor;
         let code = match self.variant {
             Variant::MatMul => round_away_i32(clamp(steps + zero, 0.0, self.max())),
-            Variant::Qdq => round_away_i32(clamp(steps, -zero, self.max() - zero)) + zero as i32,
+            Variant::Qdq => {
+                round_away_i32(clamp(steps, -zero, self.max() - zero)) + nearest_even_i32(zero)
+            }
         };
-        code - self.offset() as i32
+        code - nearest_even_i32(self.offset())
     }
 }

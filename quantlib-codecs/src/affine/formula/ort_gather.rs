@@ -1,6 +1,6 @@
 //! onnxruntime's weight-only quantizer of embeddings: GatherBlockQuantized, 4 bits in blocks.
 
-use super::{Fit, Formula, clamp, round_to};
+use super::{Fit, Formula, clamp, nearest_even_i32, round_to};
 use crate::dtype::DType;
 
 /// Every step is rounded to the type of the elements, as numpy does it; halves go to even.
@@ -57,6 +57,6 @@ impl Formula for OrtGather {
             false => (0.0, MAX),
         };
         let steps = self.round(self.round(x / fit.factor) + fit.zero);
-        clamp(steps.round_ties_even(), least, most) as i32
+        nearest_even_i32(clamp(steps, least, most))
     }
 }

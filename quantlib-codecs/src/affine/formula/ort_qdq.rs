@@ -114,6 +114,6 @@ impl Formula for OrtQdq {
     #[inline(always)]
     fn code(self, x: f32, fit: Fit) -> i32 {
         let steps = clamp(x / fit.factor, self.least - fit.zero, self.most - fit.zero);
-        nearest_even_i32(steps) + fit.zero as i32
+        nearest_even_i32(steps) + nearest_even_i32(fit.zero)
     }
 }

@@ -27,10 +27,10 @@ pub(super) fn read(
         return of.read(start, out, memo);
     }
     match of.dtype.block_bytes() {
-        1 => Gather::<1>::new(of, axes, shape, start, out).run(memo),
-        2 => Gather::<2>::new(of, axes, shape, start, out).run(memo),
-        4 => Gather::<4>::new(of, axes, shape, start, out).run(memo),
-        8 => Gather::<8>::new(of, axes, shape, start, out).run(memo),
+        1 => Gather::<1, LINE>::new(of, axes, shape, start, out).run(memo),
+        2 => Gather::<2, { LINE / 2 }>::new(of, axes, shape, start, out).run(memo),
+        4 => Gather::<4, { LINE / 4 }>::new(of, axes, shape, start, out).run(memo),
+        8 => Gather::<8, { LINE / 8 }>::new(of, axes, shape, start, out).run(memo),
         _ => Err(Error::unsupported(format!(
             "cannot transpose {} elements",
             of.dtype
@@ -39,8 +39,9 @@ pub(super) fn read(
 }
 
 /// Gathers a range of a transposed tensor of elements of `N` bytes. Runs that are contiguous in the
-/// input are read in bands: those that lie side by side in the output fill whole cache lines there.
-struct Gather<'s, 'm, 'o, const N: usize> {
+/// input are read in bands of up to `RUNS`: those that lie side by side in the output fill whole cache
+/// lines there.
+struct Gather<'s, 'm, 'o, const N: usize, const RUNS: usize> {
     of: &'s Source<'m>,
     /// Of the output: how many elements a step along each dimension is, there and in the input.
     dims: Vec<Dim>,
@@ -49,8 +50,8 @@ struct Gather<'s, 'm, 'o, const N: usize> {
     start: usize,
     end: usize,
     out: &'o mut [[u8; N]],
-    /// The runs of a band, one every [`WIDTH`] elements.
-    scratch: Vec<[u8; N]>,
+    /// The runs of a band.
+    scratch: Vec<[[u8; N]; WIDTH]>,
 }
 
 #[derive(Clone, Copy)]
@@ -69,10 +70,7 @@ struct Band {
     input_step: usize,
 }
 
-impl<'s, 'm, 'o, const N: usize> Gather<'s, 'm, 'o, N> {
-    /// The most runs of a band.
-    const RUNS: usize = LINE / N;
-
+impl<'s, 'm, 'o, const N: usize, const RUNS: usize> Gather<'s, 'm, 'o, N, RUNS> {
     fn new(
         of: &'s Source<'m>,
         axes: &[usize],
@@ -97,7 +95,7 @@ impl<'s, 'm, 'o, const N: usize> Gather<'s, 'm, 'o, N> {
             start,
             end: start + out.len(),
             out,
-            scratch: vec![[0; N]; WIDTH * Self::RUNS],
+            scratch: vec![[[0; N]; WIDTH]; RUNS],
         }
     }
 
@@ -120,11 +118,11 @@ impl<'s, 'm, 'o, const N: usize> Gather<'s, 'm, 'o, N> {
             return self.visit(dim + 1, at, input, memo);
         }
         if dim + 1 == self.dims.len() {
-            for first in (0..len).step_by(Self::RUNS) {
+            for first in (0..len).step_by(RUNS) {
                 let band = Band {
                     at: at + first,
                     input: input + first * input_step,
-                    runs: Self::RUNS.min(len - first),
+                    runs: RUNS.min(len - first),
                     input_step,
                 };
                 self.transpose(&band, memo)?;
@@ -165,8 +163,7 @@ impl<'s, 'm, 'o, const N: usize> Gather<'s, 'm, 'o, N> {
         let end = self.end.saturating_sub(band.at).div_ceil(step).min(len);
         for from in (first..end).step_by(WIDTH) {
             let columns = WIDTH.min(end - from);
-            let runs = self.scratch.chunks_exact_mut(WIDTH).take(band.runs);
-            for (i, run) in runs.enumerate() {
+            for (i, run) in self.scratch.iter_mut().take(band.runs).enumerate() {
                 let input = band.input + i * band.input_step + from;
                 self.of
                     .read(input, run[..columns].as_flattened_mut(), memo)?;
@@ -176,12 +173,22 @@ impl<'s, 'm, 'o, const N: usize> Gather<'s, 'm, 'o, N> {
                 // The first and the last may be in the range with some of their elements only.
                 let (first, end) = (at.max(self.start), self.end.min(at + band.runs));
                 let out = &mut self.out[first - self.start..end - self.start];
-                let elements = self.scratch[(first - at) * WIDTH + column..].iter();
-                for (out, element) in out.iter_mut().zip(elements.step_by(WIDTH)) {
-                    *out = *element;
+                let runs = &self.scratch[first - at..];
+                match (out.first_chunk_mut::<RUNS>(), runs.first_chunk::<RUNS>()) {
+                    // A loop that the compiler can unroll.
+                    (Some(out), Some(runs)) => pick(runs, column, out),
+                    _ => pick(runs, column, out),
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// The elements of runs in one column.
+#[inline(always)]
+fn pick<const N: usize>(runs: &[[[u8; N]; WIDTH]], column: usize, out: &mut [[u8; N]]) {
+    for (out, run) in out.iter_mut().zip(runs) {
+        *out = run[column];
     }
 }
