@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -78,6 +78,7 @@ def calibrate(
     method: str | None = None,
     *,
     exclude: Iterable[str] = (),
+    format: Literal["qdq", "qoperator"] | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
 ) -> Calibration:
     """Find the ranges of an ONNX model's activations by running it with onnxruntime.
@@ -98,6 +99,8 @@ def calibrate(
         per cent; or "percentile:99.9"), "entropy".
     exclude : iterable of str
         Regular expressions (ECMAScript); nodes in whose name one is found are left alone.
+    format : {"qdq", "qoperator"}, optional
+        The form of "static-int8" that the ranges are for: the second needs those of results too.
     providers : sequence of str
         onnxruntime's execution providers.
 
@@ -107,7 +110,8 @@ def calibrate(
     >>> ql.quantize_model("model.onnx", "out.onnx", "static-int8", calibration=ranges)  # doctest: +SKIP
     """
     wishes: dict[str, Any] = dict.fromkeys(("block_size", "layout", "accuracy_level", "calibration", "external_data"))
-    wishes |= dict.fromkeys(("symmetric", "per_tensor", "reduce_range", "keep_io"), False)
+    wishes["format"] = format
+    wishes |= dict.fromkeys(("symmetric", "per_tensor", "reduce_range", "keep_io", "pure"), False)
     wishes |= {"exclude": list(exclude), "exclude_operators": [], "operators": [], "nodes": []}
     return find_ranges(src, samples, recipe, method, wishes, providers)
 

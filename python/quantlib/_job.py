@@ -56,6 +56,7 @@ def quantize_model(
     keep_io: bool = False,
     calibration: Calibration | Iterable[Mapping[str, Any]] | _Path | None = None,
     calibration_method: str | None = None,
+    format: Literal["qdq", "qoperator"] | None = None,
     external_data: Literal["auto", "always", "never"] | None = None,
     group_size: int | None = None,
     layer_types: Mapping[str, str] | None = None,
@@ -85,7 +86,8 @@ def quantize_model(
         True for a bar on stderr; or it is called with (bytes done, bytes in all, tensor's name) on
         this thread. An exception that it raises cancels the job and is raised here.
     pure : bool
-        One type for every tensor instead of the recipe's mixture.
+        One type for every tensor instead of the recipe's mixture. ONNX: no product keeps more bits than
+        the others because it is sensitive; weights are exactly what onnxruntime's own tools make of them.
     tensor_types : mapping, optional
         Regular expressions (ECMAScript) to types; the first that is found in a name decides.
     tensor_type_file : path, optional
@@ -147,6 +149,9 @@ def quantize_model(
     calibration_method : str, optional
         ONNX: how ranges are found: "mse" (the default), "minmax", "moving-average", "percentile",
         "entropy".
+    format : {"qdq", "qoperator"}, optional
+        "static-int8": QuantizeLinear and DequantizeLinear around operators (the default), or operators of
+        integers such as QLinearMatMul and QLinearConv.
     external_data : {"auto", "always", "never"}, optional
         ONNX: whether data go to a file beside the model, ``OUT.data``.
     group_size : int, optional
@@ -190,6 +195,7 @@ def quantize_model(
         "reduce_range": reduce_range,
         "keep_io": keep_io,
         "calibration": None,
+        "format": format,
         "external_data": external_data,
         "group_size": group_size,
         "layer_types": list((layer_types or {}).items()),

@@ -62,6 +62,7 @@ fn onnx(mut args: Quantize, recipe: OnnxRecipe) -> Result<(), Error> {
     let calibration = args.onnx.calibration.take();
     let method = args.onnx.calibration_method.unwrap_or_default();
     let mut wish = args.onnx.wish(recipe);
+    wish.pure = args.exceptions.pure;
     if let Some(path) = calibration {
         wish.calibration = Some(match path.extension() {
             Some(ending) if ending == "json" => Calibration::open(&path)?,

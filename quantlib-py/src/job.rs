@@ -65,8 +65,10 @@ pub(crate) struct OnnxWishes {
     per_tensor: bool,
     reduce_range: bool,
     keep_io: bool,
+    pure: bool,
     /// JSON.
     calibration: Option<String>,
+    format: Option<String>,
     external_data: Option<String>,
 }
 
@@ -265,9 +267,13 @@ impl OnnxWishes {
         wish.per_tensor = self.per_tensor;
         wish.reduce_range = self.reduce_range;
         wish.keep_io = self.keep_io;
+        wish.pure = self.pure;
         let calibration = self.calibration.as_deref().map(str::as_bytes);
         let calibration = calibration.map(Calibration::from_json).transpose();
         wish.calibration = calibration.map_err(to_python)?;
+        if let Some(format) = self.format {
+            wish.format = format.parse().map_err(to_python)?;
+        }
         wish.save = save_options(self.external_data)?;
         Ok(wish)
     }

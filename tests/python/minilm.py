@@ -35,6 +35,39 @@ SENTENCES = [
     "Zürich, São Paulo & Kraków are cities (of course).",
 ]
 
+# Short ones, which have little to average over, other languages, code, long ones.
+MORE_SENTENCES = [
+    *SENTENCES,
+    "No.",
+    "Hello!",
+    "Why?",
+    "42",
+    "Thank you.",
+    "Stop",
+    "a",
+    "...",
+    "Der Zug nach Berlin fährt um sieben Uhr ab.",
+    "Je ne sais pas où se trouve la bibliothèque.",
+    "¿Dónde está el baño, por favor?",
+    "Привет, как дела?",
+    "今日はとてもいい天気ですね。",
+    "Buongiorno",
+    "SELECT name FROM users WHERE age > 30 ORDER BY name;",
+    "https://example.com/path?query=1&lang=en",
+    "E = mc^2",
+    "The committee decided, after several hours of heated discussion in which nobody was willing to give "
+    "in, that the new bridge would be built half a mile further down the river, where the ground is firmer, "
+    "the water is shallower, and the old road from the village to the market already crosses the valley; "
+    "work is to begin next spring, provided that the money can be found and that the winter is not too harsh.",
+    "My dog ate my homework.",
+    "The stock fell 3.7% on Tuesday after weak guidance.",
+    "Water boils at 100 degrees Celsius at sea level.",
+    "I agree.",
+    "Good night",
+    "Where?",
+    "It is what it is.",
+]
+
 
 def read_safetensors(path):
     """The tensors of a safetensors file as f32 or i64 arrays."""

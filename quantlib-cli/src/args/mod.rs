@@ -29,7 +29,7 @@ use quantlib::format::onnx::ExternalData;
 use quantlib::model::NamePattern;
 use quantlib::recipe::KvOverride;
 use quantlib::recipe::mlx::LayerType;
-use quantlib::recipe::onnx::{OnnxLayout, OnnxOverride};
+use quantlib::recipe::onnx::{OnnxFormat, OnnxLayout, OnnxOverride};
 use quantlib::{DType, GGML_VERSION, LLAMA_CPP_VERSION};
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -121,6 +121,7 @@ macro_rules! parsers {
 parsers! {
     calibration_method: Method;
     external_data: ExternalData;
+    onnx_format: OnnxFormat;
     onnx_layout: OnnxLayout;
     onnx_override: OnnxOverride;
     out_type: OutType;

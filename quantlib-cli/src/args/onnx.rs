@@ -1,11 +1,13 @@
 //! What ONNX models may be told.
 
-use super::{calibration_method, external_data, name_pattern, onnx_layout, onnx_override};
+use super::{
+    calibration_method, external_data, name_pattern, onnx_format, onnx_layout, onnx_override,
+};
 use clap::Args;
 use quantlib::calibrate::Method;
 use quantlib::format::onnx::{ExternalData, SaveOptions};
 use quantlib::model::NamePattern;
-use quantlib::recipe::onnx::{OnnxLayout, OnnxOverride, OnnxQuantization, OnnxRecipe};
+use quantlib::recipe::onnx::{OnnxFormat, OnnxLayout, OnnxOverride, OnnxQuantization, OnnxRecipe};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -70,6 +72,11 @@ pub(crate) struct OnnxOptions {
     #[arg(long, value_name = "NAME", value_parser = calibration_method, requires = "calibration")]
     pub(crate) calibration_method: Option<Method>,
 
+    /// The form of static-int8: qdq (QuantizeLinear and DequantizeLinear around operators, the default),
+    /// or qoperator (QLinearMatMul, QLinearConv and so on)
+    #[arg(long, value_name = "NAME", value_parser = onnx_format)]
+    pub(crate) format: Option<OnnxFormat>,
+
     #[command(flatten)]
     pub(crate) save: OnnxSave,
 }
@@ -97,6 +104,7 @@ impl OnnxOptions {
         wish.per_tensor = self.per_tensor;
         wish.reduce_range = self.reduce_range;
         wish.keep_io = self.keep_io;
+        wish.format = self.format.unwrap_or_default();
         wish.save = self.save.options();
         wish
     }
@@ -115,6 +123,7 @@ impl OnnxOptions {
             || self.reduce_range
             || self.keep_io
             || self.calibration.is_some()
+            || self.format.is_some()
             || self.save.external_data.is_some()
     }
 }

@@ -95,7 +95,8 @@ impl Target {
 #[derive(Args)]
 #[command(next_help_heading = "Choice of types")]
 pub(crate) struct Exceptions {
-    /// One type for every tensor that can have it, instead of the recipe's mixture
+    /// One type for every tensor that can have it, instead of the recipe's mixture; of ONNX models no
+    /// product keeps more bits because it is sensitive
     #[arg(long)]
     pub(crate) pure: bool,
 

@@ -185,6 +185,11 @@ impl<'d> Draft<'d> {
         self.edits(graph).nodes.insert(index, nodes);
     }
 
+    /// The nodes in the place of one, if it was replaced.
+    pub(super) fn replacement(&self, (graph, index): Place) -> Option<&Vec<Message>> {
+        self.edits.get(&graph)?.nodes.get(&index)
+    }
+
     /// Changes a node where it is.
     pub(super) fn adjust_node(&mut self, (graph, index): Place, adjust: Adjust) {
         self.edits(graph).adjusts.insert(index, adjust);

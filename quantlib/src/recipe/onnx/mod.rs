@@ -3,11 +3,14 @@
 //! One file a recipe. They share `draft`, which finds weights and their users and
 //! collects edits of the graphs, and `matrix`, which knows the shapes that products' weights have.
 
+mod attention;
 mod draft;
 mod dynamic;
 mod embedding;
 mod half;
 mod matrix;
+mod narrow;
+mod sensitive;
 mod static_qdq;
 mod weight_only;
 mod wish;
@@ -18,10 +21,24 @@ use crate::format::onnx::{Document, Node, schema};
 use crate::io::Limits;
 use crate::model::{Model, Plan};
 use draft::{Draft, Place};
+use sensitive::Wider;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use wish::Choice;
 
-pub use wish::{OnnxLayout, OnnxOverride, OnnxQuantization};
+pub use wish::{OnnxFormat, OnnxLayout, OnnxOverride, OnnxQuantization};
+
+/// Operators with weights that no recipe quantizes.
+const WITH_WEIGHTS: &[&str] = &[
+    "Attention",
+    "ConvTranspose",
+    "EmbedLayerNormalization",
+    "GRU",
+    "LSTM",
+    "QMoE",
+    "MoE",
+    "RNN",
+];
 
 /// What becomes of an ONNX model's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +174,10 @@ pub fn plan(document: &Document, wish: &OnnxQuantization) -> Result<OnnxPlan> {
         wish.check()?;
         match (wish.recipe, static_qdq::Scheme::of(wish.recipe)) {
             (OnnxRecipe::Fp16, _) => half::apply(&mut draft, wish)?,
-            (_, Some(scheme)) => static_qdq::apply(&mut draft, wish, scheme)?,
+            (_, Some(scheme)) => {
+                each_node(&mut draft, wish)?;
+                static_qdq::apply(&mut draft, wish, scheme)?;
+            }
             _ => each_node(&mut draft, wish)?,
         }
         let functions = document.model().messages(schema::model::FUNCTIONS).count();
@@ -170,28 +190,64 @@ pub fn plan(document: &Document, wish: &OnnxQuantization) -> Result<OnnxPlan> {
     draft.finish()
 }
 
-/// Quantizes the weights of every node by the recipe that is chosen for it.
+/// Quantizes the weights of every node by the recipe that is chosen for it. Where the recipe is for
+/// activations too, which are looked at together, these are the nodes with another.
 fn each_node(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Result<()> {
     let mut weight_only = weight_only::WeightOnly::new(wish);
     let mut dynamic = dynamic::Dynamic::new(wish);
+    let mut narrow = narrow::Narrow::default();
+    let sensitive = sensitive::find(draft, wish);
+    let is_static = wish.recipe.activations().is_some();
+    let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+    let in_blocks = OnnxQuantization {
+        accuracy_level: wish.accuracy_level.or(Some(4)),
+        layout: OnnxLayout::MatMulNBits,
+        ..wish.clone()
+    };
+    let mut in_blocks = weight_only::WeightOnly::new(&in_blocks);
     for graph in 0..draft.graphs() {
         for (index, node) in draft.nodes(graph) {
             let place = (graph, index);
+            let has_weight = (1..3).any(|input| draft.weight_at(place, input).is_some());
+            if has_weight && WITH_WEIGHTS.contains(&node.op_type()) {
+                *others.entry(node.op_type()).or_default() += 1;
+            }
             let Some(weight) = weight_of(draft, place, &node) else {
                 continue;
             };
-            let done = match wish.choose(&node) {
-                Choice::NotMeant => continue,
-                Choice::Excluded(why) => Err(why.to_owned()),
-                Choice::Recipe(OnnxRecipe::DynamicInt8) => {
+            if is_static && !wish.overrides(&node) {
+                continue;
+            }
+            let done = match (wish.choose(&node), sensitive.get(&place)) {
+                (_, Some(Wider::Half)) => match matrix::suits(draft, weight) {
+                    Ok(info) => narrow.apply(draft, place, &node, (weight, &info)).map(Ok)?,
+                    Err(why) => Err(why),
+                },
+                (_, Some(Wider::Int8)) => {
+                    weight_only.apply(draft, place, &node, weight, OnnxRecipe::Int8)?
+                }
+                (_, Some(Wider::Int8InBlocks)) => {
+                    in_blocks.apply(draft, place, &node, weight, OnnxRecipe::Int8)?
+                }
+                (Choice::NotMeant, _) => continue,
+                (Choice::Excluded(_), _) if is_static => continue,
+                (Choice::Excluded(why), _) => Err(why.to_owned()),
+                (Choice::Recipe(OnnxRecipe::DynamicInt8), _) => {
                     dynamic.apply(draft, place, &node, weight)?
                 }
-                Choice::Recipe(recipe) => weight_only.apply(draft, place, &node, weight, recipe)?,
+                (Choice::Recipe(recipe), _) => {
+                    weight_only.apply(draft, place, &node, weight, recipe)?
+                }
             };
             if let Err(why) = done {
                 draft.note(left_alone(&node, draft.graphs.weights[weight].name, &why));
             }
         }
+    }
+    for (operator, count) in others {
+        draft.note(format!(
+            "{count} {operator} are left as they are: their weights are not quantized"
+        ));
     }
     Ok(())
 }

@@ -32,6 +32,32 @@ impl FromStr for OnnxLayout {
     }
 }
 
+/// How a model says that it calculates with integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnnxFormat {
+    /// `QuantizeLinear` and `DequantizeLinear` around operators of floats, which runtimes fuse.
+    #[default]
+    Qdq,
+    /// Operators that read and yield codes: `QLinearMatMul`, `QLinearConv`, and onnxruntime's `QGemm` and
+    /// `QLinearAdd`.
+    QOperator,
+}
+
+impl FromStr for OnnxFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match &name.to_ascii_lowercase()[..] {
+            "qdq" => Ok(Self::Qdq),
+            "qoperator" => Ok(Self::QOperator),
+            _ => Err(Error::misuse(format!(
+                "'{name}' is no form of static quantization; these are: qdq, qoperator"
+            ))),
+        }
+    }
+}
+
 /// Another recipe for some nodes.
 ///
 /// ```
@@ -116,8 +142,13 @@ pub struct OnnxQuantization {
     pub exclude_operators: Vec<String>,
     /// Nodes with other recipes; the first that fits counts, before everything else.
     pub overrides: Vec<OnnxOverride>,
+    /// The recipe for every node it is for, exactly as onnxruntime's own tool: no node keeps more bits
+    /// because it is sensitive.
+    pub pure: bool,
     /// Inputs and outputs of the model stay f32. For the recipe `fp16`.
     pub keep_io: bool,
+    /// The form of static quantization. For `static-int8`.
+    pub format: OnnxFormat,
     /// The ranges of activations, for recipes that need them: those of
     /// [`observed`](super::observed).
     pub calibration: Option<Calibration>,
@@ -140,7 +171,9 @@ impl OnnxQuantization {
             exclude: Vec::new(),
             exclude_operators: Vec::new(),
             overrides: Vec::new(),
+            pure: false,
             keep_io: false,
+            format: OnnxFormat::default(),
             calibration: None,
             save: SaveOptions::default(),
         }
@@ -185,6 +218,12 @@ impl OnnxQuantization {
             true => Choice::Recipe(self.recipe),
             false => Choice::NotMeant,
         }
+    }
+
+    /// Whether a node has a recipe of its own.
+    pub(super) fn overrides(&self, node: &Node<'_>) -> bool {
+        let mut overrides = self.overrides.iter();
+        overrides.any(|other| other.pattern.is_in(node.name()))
     }
 
     /// Whether a node is to be left alone by a recipe for whole models.

@@ -52,6 +52,23 @@ impl Activation {
         }
     }
 
+    /// The same for a value that is not of the model, but made of one of the model's, `origin`, by nodes
+    /// behind it. The rounded value.
+    pub(super) fn put_behind(
+        draft: &mut Draft<'_>,
+        edits: &mut Edits,
+        (origin, name): (&str, &str),
+        params: Params,
+        scheme: Scheme,
+    ) -> String {
+        let output = draft
+            .names
+            .unique(&format!("{name}_DequantizeLinear_Output"));
+        let nodes = nodes(draft, [name, name, &output], params, scheme);
+        edits.put(draft, origin, nodes);
+        output
+    }
+
     /// Lets an output of a node be the rounded value, for all that read it.
     pub(super) fn replace(
         draft: &mut Draft<'_>,
@@ -68,6 +85,33 @@ impl Activation {
     }
 }
 
+/// Scale and zero point as constants, called after a value: their names.
+pub(super) fn put_params(
+    draft: &mut Draft<'_>,
+    name: &str,
+    params: Params,
+    scheme: Scheme,
+) -> [String; 2] {
+    let (code_type, zero) = match scheme.activation_bits {
+        8 => (data_type::UINT8, vec![params.zero as u8]),
+        _ => (data_type::UINT16, params.zero.to_le_bytes().to_vec()),
+    };
+    let scale = params.scale.to_le_bytes().to_vec();
+    let planes = [
+        ("scale", data_type::FLOAT, scale),
+        ("zero_point", code_type, zero),
+    ];
+    planes.map(|(ending, data_type, raw)| {
+        let plane = PlaneInfo {
+            name: draft.names.unique(&format!("{name}_{ending}")),
+            data_type,
+            shape: Vec::new(),
+        };
+        draft.add_constant(0, &plane, &raw);
+        plane.name
+    })
+}
+
 /// `QuantizeLinear` and `DequantizeLinear`, called after a value, from one value to another; with the
 /// names that `quantize_static` gives them.
 fn nodes(
@@ -76,24 +120,12 @@ fn nodes(
     params: Params,
     scheme: Scheme,
 ) -> Vec<Message> {
-    let (code_type, zero) = match scheme.activation_bits {
-        8 => (data_type::UINT8, vec![params.zero as u8]),
-        _ => (data_type::UINT16, params.zero.to_le_bytes().to_vec()),
-    };
+    let [scale, zero] = put_params(draft, name, params, scheme);
     let mut named = |ending: &str| draft.names.unique(&format!("{name}_{ending}"));
-    let [scale_name, zero_name] = ["scale", "zero_point"].map(&mut named);
     let [quantize, dequantize] = ["QuantizeLinear", "DequantizeLinear"].map(&mut named);
     let codes = named("QuantizeLinear_Output");
-    let scalar = |name: &str, data_type| PlaneInfo {
-        name: name.to_owned(),
-        data_type,
-        shape: Vec::new(),
-    };
-    let scale = params.scale.to_le_bytes();
-    draft.add_constant(0, &scalar(&scale_name, data_type::FLOAT), &scale);
-    draft.add_constant(0, &scalar(&zero_name, code_type), &zero);
     let node = |op: &str, name: &str, from: &str, to: &str| {
-        let inputs = [from, &scale_name, &zero_name];
+        let inputs = [from, &scale, &zero];
         make_node([op, scheme.domain, name], &inputs, &[to], &[])
     };
     vec![

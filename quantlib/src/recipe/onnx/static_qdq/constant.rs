@@ -5,55 +5,58 @@ use super::Scheme;
 use super::activation::Params;
 use super::edits::Edits;
 use super::site::Site;
-use crate::affine::{AffineLayout, AffineSpec, Group, Zero};
+use crate::affine::{AffineLayout, AffineSpec, Element, Group, Zero};
 use crate::codec::CodecOptions;
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::onnx::{data_type, make_node};
 use crate::model::{Expr, Model, OutputTensor, TensorInfo};
 use crate::planar::{AffineEncoder, AffinePlanesMut, AffineStatistics};
 use crate::tensor::{Encoding, Floats};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Quantizes the weights of all sites, each once, and the biases, each for the scales of its site:
-/// `scales` are those of the sites' inputs.
+/// `scales` are those of the sites' inputs. Weights of which `unsigned` says so have codes without a sign.
+/// What each site reads in the place of its weight.
 pub(super) fn put_weights(
     draft: &mut Draft<'_>,
     edits: &mut Edits,
     sites: &[Site],
     scales: &[f32],
+    unsigned: &HashSet<usize>,
     scheme: Scheme,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let mut outputs: HashMap<(usize, usize), String> = HashMap::new();
+    let mut read = Vec::new();
     for (site, scale) in sites.iter().zip(scales) {
         let key = (site.weight, site.axis);
+        let mut spec = channels(scheme.weight_bits, site.axis);
+        if unsigned.contains(&site.weight) {
+            spec.element = Element::Unsigned;
+        }
         let output = match outputs.get(&key) {
             Some(output) => output.clone(),
             None => {
-                let spec = channels(scheme.weight_bits, site.axis);
-                let output = put(draft, site.weight, spec, scheme)?;
+                let output = put(draft, site.weight, spec.clone(), scheme)?;
                 outputs.entry(key).or_insert(output).clone()
             }
         };
         edits.input(site.node, 1, &output);
+        read.push(output);
         draft.release(site.weight);
         if let Some(bias) = site.bias {
-            let spec = channels(scheme.weight_bits, site.axis);
-            let scales = match draft.info(site.weight) {
-                Some(info) => scales_of(draft.model(), info, &spec)?,
-                None => Vec::new(),
-            };
+            let scales = scales_at(draft, site.weight, &spec)?;
             let scales: Vec<_> = scales.iter().map(|weight| scale * weight).collect();
             let output = put_bias(draft, bias, &scales, scheme)?;
             edits.input(site.node, 2, &output);
             draft.release(bias);
         }
     }
-    Ok(())
+    Ok(read)
 }
 
 /// A scale for each channel, the same range on both sides of zero; zero points are there, and zero.
-fn channels(bits: u8, axis: usize) -> AffineSpec {
+pub(super) fn channels(bits: u8, axis: usize) -> AffineSpec {
     AffineSpec {
         zero: Zero::Point,
         ..AffineSpec::qdq(bits, Group::Axis, axis as isize, true, DType::F32)
@@ -73,19 +76,36 @@ pub(super) fn put(
     scheme: Scheme,
 ) -> Result<String> {
     let name = draft.graphs.weights[weight].name;
+    let axis = axis_of(&spec);
+    let inputs = stored(draft, weight, &spec)?;
+    Ok(put_dequantize(draft, name, &inputs, axis, scheme))
+}
+
+/// The axis that has scales along it.
+fn axis_of(spec: &AffineSpec) -> Option<usize> {
+    (spec.group == Group::Axis).then_some(spec.axis as usize)
+}
+
+/// Plans a constant as a spec says: the names of codes, scales and zero points.
+pub(super) fn stored(
+    draft: &mut Draft<'_>,
+    weight: usize,
+    spec: &AffineSpec,
+) -> Result<[String; 3]> {
+    let name = draft.graphs.weights[weight].name;
     let Some(TensorInfo {
         name: key, shape, ..
     }) = draft.info(weight).cloned()
     else {
-        return Ok(name.to_owned());
+        return Err(Error::unsupported("has elements that are no plain floats").in_tensor(name));
     };
-    let axis = (spec.group == Group::Axis).then_some(spec.axis as usize);
+    let axis = axis_of(spec);
     let scales: Vec<usize> = axis.iter().map(|axis| shape[*axis]).collect();
-    let code_type = match (spec.bits, spec.symmetric) {
+    let code_type = match (spec.bits, spec.element) {
         (4, _) => data_type::INT4,
         (16, _) => data_type::UINT16,
-        (_, true) => data_type::INT8,
-        (_, false) => data_type::UINT8,
+        (_, Element::Signed) => data_type::INT8,
+        _ => data_type::UINT8,
     };
     let planes = [
         ("quantized", code_type, shape.clone()),
@@ -101,12 +121,12 @@ pub(super) fn put(
     let tensor = OutputTensor {
         name: inputs[0].clone(),
         shape,
-        encoding: Encoding::Affine(spec),
+        encoding: Encoding::Affine(spec.clone()),
         source: Expr::input(key),
         importance: None,
     };
     draft.add(tensor, 0, planes.into())?;
-    Ok(put_dequantize(draft, name, &inputs, axis, scheme))
+    Ok(inputs)
 }
 
 /// A `DequantizeLinear` of codes, scales and zero points.
@@ -129,7 +149,8 @@ fn put_dequantize(
     output
 }
 
-/// A bias in steps of the products' scales, so that it is added to their sums.
+/// A bias in steps of the products' scales, so that it is added to their sums. The name of what comes
+/// out of its `DequantizeLinear`.
 pub(super) fn put_bias(
     draft: &mut Draft<'_>,
     bias: usize,
@@ -137,8 +158,19 @@ pub(super) fn put_bias(
     scheme: Scheme,
 ) -> Result<String> {
     let name = draft.graphs.weights[bias].name;
+    let inputs = stored_bias(draft, bias, scales)?;
+    Ok(put_dequantize(draft, name, &inputs, Some(0), scheme))
+}
+
+/// The same: the names of codes, scales and zero points.
+pub(super) fn stored_bias(
+    draft: &mut Draft<'_>,
+    bias: usize,
+    scales: &[f32],
+) -> Result<[String; 3]> {
+    let name = draft.graphs.weights[bias].name;
     let Some(info) = draft.info(bias) else {
-        return Ok(name.to_owned());
+        return Err(Error::unsupported("has elements that are no plain floats").in_tensor(name));
     };
     let shape = info.shape.clone();
     let values = floats(&draft.model().read(&info.name)?);
@@ -160,7 +192,16 @@ pub(super) fn put_bias(
             zeros,
         ),
     ];
-    let inputs = planes.map(|(ending, data_type, shape, raw)| {
+    Ok(add_planes(draft, name, planes))
+}
+
+/// Adds codes, scales and zero points that are known.
+fn add_planes(
+    draft: &mut Draft<'_>,
+    name: &str,
+    planes: [(&str, i64, Vec<usize>, Vec<u8>); 3],
+) -> [String; 3] {
+    planes.map(|(ending, data_type, shape, raw)| {
         let plane = PlaneInfo {
             name: draft.names.unique(&format!("{name}_{ending}")),
             data_type,
@@ -168,11 +209,10 @@ pub(super) fn put_bias(
         };
         draft.add_constant(0, &plane, &raw);
         plane.name
-    });
-    Ok(put_dequantize(draft, name, &inputs, Some(0), scheme))
+    })
 }
 
-/// Adds a short constant whose codes are known.
+/// Adds a short constant whose codes are known. The name of what comes out of its `DequantizeLinear`.
 pub(super) fn put_codes(
     draft: &mut Draft<'_>,
     weight: usize,
@@ -180,6 +220,19 @@ pub(super) fn put_codes(
     params: Params,
     scheme: Scheme,
 ) -> String {
+    let name = draft.graphs.weights[weight].name;
+    let inputs = stored_codes(draft, weight, values, params, scheme);
+    put_dequantize(draft, name, &inputs, None, scheme)
+}
+
+/// The same: the names of codes, scale and zero point.
+pub(super) fn stored_codes(
+    draft: &mut Draft<'_>,
+    weight: usize,
+    values: &[f32],
+    params: Params,
+    scheme: Scheme,
+) -> [String; 3] {
     let name = draft.graphs.weights[weight].name;
     let shape = draft.info(weight).map(|info| info.shape.clone());
     let zero = f64::from(params.zero);
@@ -219,16 +272,7 @@ pub(super) fn put_codes(
             bytes(params.zero).collect::<Vec<_>>(),
         ),
     ];
-    let inputs = planes.map(|(ending, data_type, shape, raw)| {
-        let plane = PlaneInfo {
-            name: draft.names.unique(&format!("{name}_{ending}")),
-            data_type,
-            shape,
-        };
-        draft.add_constant(0, &plane, &raw);
-        plane.name
-    });
-    put_dequantize(draft, name, &inputs, None, scheme)
+    add_planes(draft, name, planes)
 }
 
 pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -252,6 +296,14 @@ pub(super) fn each_piece(
         look(start / size_of::<f32>(), &floats(&bytes))?;
     }
     Ok(())
+}
+
+/// The scales that a constant will get.
+pub(super) fn scales_at(draft: &Draft<'_>, weight: usize, spec: &AffineSpec) -> Result<Vec<f32>> {
+    match draft.info(weight) {
+        Some(info) => scales_of(draft.model(), info, spec),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The scales that a constant will get: a pass over its elements.

@@ -112,7 +112,8 @@ pub(super) fn apply(
     for (index, node) in nodes {
         let place = (0, index);
         let excluded = matches!(wish.choose(&node), Choice::Excluded(_));
-        if !excluded && !WIDE.contains(&node.op_type()) {
+        let has_other = draft.replacement(place).is_some();
+        if !excluded && !has_other && !WIDE.contains(&node.op_type()) {
             work.constants(draft, place, &node)?;
         }
         work.outputs(draft, place, &node);
@@ -122,7 +123,8 @@ pub(super) fn apply(
     let Work {
         mut edits, params, ..
     } = work;
-    constant::put_weights(draft, &mut edits, &sites, &scales, scheme)?;
+    let none = HashSet::new();
+    constant::put_weights(draft, &mut edits, &sites, &scales, &none, scheme)?;
     super::tell(draft, calibration, params.keys(), sites.len());
     edits.make(draft);
     Ok(())
@@ -301,7 +303,7 @@ impl Work<'_> {
     }
 }
 
-fn is_float(draft: &Draft<'_>, weight: usize) -> bool {
+pub(super) fn is_float(draft: &Draft<'_>, weight: usize) -> bool {
     let constant = &draft.graphs.weights[weight];
     let info = draft.info(weight);
     let is_float = info.is_some_and(|info| info.dtype == DType::F32 && info.elements() > 0);

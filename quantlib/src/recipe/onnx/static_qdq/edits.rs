@@ -1,7 +1,7 @@
 //! What changes at nodes of the main graph, collected until all of it is known.
 
 use super::super::draft::{Draft, Place};
-use crate::format::onnx::{Message, Node};
+use crate::format::onnx::{Message, Node, Value, schema};
 use std::collections::BTreeMap;
 
 /// Edits of nodes by their index in the main graph.
@@ -17,6 +17,8 @@ struct Edit {
     inputs: BTreeMap<usize, String>,
     /// Outputs with other names.
     outputs: BTreeMap<usize, String>,
+    /// What takes its place.
+    own: Option<Vec<Message>>,
     /// Nodes right behind it.
     behind: Vec<Message>,
 }
@@ -34,9 +36,21 @@ impl Edits {
         edit.outputs.insert(output, name.to_owned());
     }
 
+    /// Puts nodes in the place of one; none takes it out.
+    pub(super) fn replace(&mut self, (_, node): Place, nodes: Vec<Message>) {
+        self.nodes.entry(node).or_default().own = Some(nodes);
+    }
+
     /// Puts nodes behind another.
     pub(super) fn put_behind(&mut self, (_, node): Place, nodes: Vec<Message>) {
         self.nodes.entry(node).or_default().behind.extend(nodes);
+    }
+
+    /// Puts nodes behind another, before those that are behind it already: what they make may be read
+    /// there.
+    pub(super) fn put_right_behind(&mut self, (_, node): Place, nodes: Vec<Message>) {
+        let behind = &mut self.nodes.entry(node).or_default().behind;
+        behind.splice(0..0, nodes);
     }
 
     /// Puts nodes before all others.
@@ -72,15 +86,51 @@ impl Edits {
             let Some(node) = draft.graphs.node(0, index) else {
                 continue;
             };
-            let mut own = node.message().clone();
-            for (at, name) in &edit.inputs {
-                own = Node::new(&own).with_input(*at, name);
+            let other = draft.replacement((0, index)).cloned();
+            let mut own = match (&edit.own, other) {
+                (Some(nodes), _) => nodes.clone(),
+                (None, Some(nodes)) => edit.on_others(&node, nodes),
+                (None, None) => vec![edit.on_node(&node)],
+            };
+            own.extend(edit.behind);
+            draft.replace_node((0, index), own);
+        }
+    }
+}
+
+impl Edit {
+    fn on_node(&self, node: &Node<'_>) -> Message {
+        let mut own = node.message().clone();
+        for (at, name) in &self.inputs {
+            own = Node::new(&own).with_input(*at, name);
+        }
+        for (at, name) in &self.outputs {
+            own = Node::new(&own).with_output(*at, name);
+        }
+        own
+    }
+
+    /// The same on nodes that are in the place of one, as another recipe put them there: by names.
+    fn on_others(&self, node: &Node<'_>, mut others: Vec<Message>) -> Vec<Message> {
+        let outputs: Vec<_> = node.outputs().collect();
+        for other in &mut others {
+            for (at, name) in &self.inputs {
+                rename(other, schema::node::INPUT, node.input(*at), name);
             }
-            for (at, name) in &edit.outputs {
-                own = Node::new(&own).with_output(*at, name);
+            for (at, name) in &self.outputs {
+                let from = outputs.get(*at).copied().unwrap_or_default();
+                rename(other, schema::node::OUTPUT, from, name);
             }
-            let nodes = [own].into_iter().chain(edit.behind).collect();
-            draft.replace_node((0, index), nodes);
+        }
+        others
+    }
+}
+
+fn rename(node: &mut Message, number: u32, from: &str, to: &str) {
+    let fields = node.fields_mut().iter_mut();
+    for field in fields.filter(|field| field.number == number) {
+        if field.value == Value::from(from) {
+            field.value = to.into();
         }
     }
 }

@@ -6,20 +6,23 @@ mod activation;
 mod constant;
 mod device;
 mod edits;
+mod operators;
+mod rest;
 mod site;
 
 use super::draft::{Draft, need_version};
 use super::weight_only::MICROSOFT;
-use super::{OnnxQuantization, OnnxRecipe};
+use super::{OnnxFormat, OnnxQuantization, OnnxRecipe};
 use crate::calibrate::{Calibration, Levels, TensorRange};
 use crate::error::{Error, Result};
 use crate::format::onnx::Document;
 use crate::io::Limits;
 use activation::{Activation, Params};
 use edits::Edits;
+use operators::Part;
 use site::Site;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What a recipe makes of activations and weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +93,17 @@ pub(super) fn observed(
     if scheme.whole {
         return Ok(device::observed(&draft));
     }
-    let sites = site::find(&mut draft, wish);
-    let mut names: Vec<_> = sites.iter().flat_map(Site::activations).collect();
+    let mut names: Vec<_> = match wish.format {
+        OnnxFormat::Qdq => {
+            let sites = site::find(&mut draft, wish);
+            sites.iter().flat_map(Site::activations).collect()
+        }
+        OnnxFormat::QOperator => {
+            let sites = operators::products(&mut draft, wish);
+            let parts = operators::parts(&draft, wish, sites, &|_| true);
+            parts.values().flat_map(Part::activations).collect()
+        }
+    };
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     Ok(names)
@@ -108,10 +120,34 @@ pub(super) fn apply(draft: &mut Draft<'_>, wish: &OnnxQuantization, scheme: Sche
     })?;
     draft.need_ir(4);
     let scheme = scheme.in_model(draft);
-    match scheme.whole {
-        true => device::apply(draft, wish, scheme, calibration),
-        false => products(draft, wish, scheme, calibration),
+    match (scheme.whole, wish.format) {
+        (true, OnnxFormat::Qdq) => device::apply(draft, wish, scheme, calibration),
+        (true, OnnxFormat::QOperator) => Err(Error::misuse(format!(
+            "{} has the form qdq only; qoperator is for static-int8",
+            wish.recipe.name()
+        ))),
+        (false, OnnxFormat::Qdq) => products(draft, wish, scheme, calibration),
+        (false, OnnxFormat::QOperator) => on_codes(draft, wish, scheme, calibration),
     }
+}
+
+/// Operators on integers in the place of products, and of sums of what they yield.
+fn on_codes(
+    draft: &mut Draft<'_>,
+    wish: &OnnxQuantization,
+    scheme: Scheme,
+    calibration: &Calibration,
+) -> Result<()> {
+    let sites = operators::products(draft, wish);
+    let mut sites = calibrated(draft, sites, calibration);
+    // QGemm alone yields floats.
+    sites.retain(|site| {
+        let node = draft.graphs.node(site.node.0, site.node.1);
+        site.result.is_some() || node.is_some_and(|node| node.is("Gemm"))
+    });
+    let known = |name: &str| calibration.tensors.contains_key(name);
+    let parts = operators::parts(draft, wish, sites, &known);
+    operators::apply(draft, scheme, calibration, &parts)
 }
 
 /// Integers for what goes into products with weights, and what comes out of convolutions.
@@ -124,12 +160,25 @@ fn products(
     let sites = site::find(draft, wish);
     let sites = calibrated(draft, sites, calibration);
     let mut edits = Edits::default();
+    let in_two = in_two(&sites, wish, calibration);
     let mut activations = BTreeMap::new();
+    let mut rests = BTreeMap::new();
     for name in sites.iter().flat_map(Site::activations) {
         if let Entry::Vacant(vacant) = activations.entry(name) {
             let name = vacant.key();
-            let params = Params::of(calibration.tensors[name].range(), scheme);
+            let known = &calibration.tensors[name];
+            let two = in_two.contains(name);
+            let range = if two {
+                rest::first(known)
+            } else {
+                known.range()
+            };
+            let params = Params::of(range, scheme);
             let activation = Activation::put(draft, &mut edits, name, params, scheme);
+            if two {
+                let rest = rest::put(draft, &mut edits, (name, &activation), range, scheme);
+                rests.insert(name.clone(), rest);
+            }
             vacant.insert(activation);
         }
     }
@@ -141,10 +190,53 @@ fn products(
     }
     let scales = sites.iter().map(|site| activations[&site.input].scale);
     let scales: Vec<_> = scales.collect();
-    constant::put_weights(draft, &mut edits, &sites, &scales, scheme)?;
+    // onnxruntime, where it gives signed weights another sign, fails if two products share them.
+    let twice = sites.iter().filter(|site| in_two.contains(&site.input));
+    let unsigned = twice.map(|site| site.weight).collect();
+    let weights = constant::put_weights(draft, &mut edits, &sites, &scales, &unsigned, scheme)?;
+    for (site, weight) in sites.iter().zip(&weights) {
+        if let Some(rest) = rests.get(&site.input) {
+            rest::add_product(draft, &mut edits, site, (rest, weight));
+        }
+    }
+    tell_of_rests(draft, calibration, &sites, &in_two);
     tell(draft, calibration, activations.keys(), sites.len());
     edits.make(draft);
     Ok(())
+}
+
+/// The activations that get two parts.
+fn in_two(sites: &[Site], wish: &OnnxQuantization, calibration: &Calibration) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for site in sites.iter().filter(|_| !wish.pure) {
+        if rest::needs(site, &calibration.tensors[&site.input]) {
+            found.insert(site.input.clone());
+        }
+    }
+    // What a convolution reads too has one scale.
+    for site in sites.iter().filter(|site| site.result.is_some()) {
+        found.remove(&site.input);
+    }
+    found
+}
+
+/// Says which nodes multiply twice, and why.
+fn tell_of_rests(
+    draft: &mut Draft<'_>,
+    calibration: &Calibration,
+    sites: &[Site],
+    in_two: &BTreeSet<String>,
+) {
+    for name in in_two {
+        let own = sites.iter().filter(|site| site.input == *name);
+        let labels: Vec<_> = own.map(|site| format!("'{}'", site.label)).collect();
+        let ratio = calibration.tensors[name].signal_to_noise;
+        draft.note(format!(
+            "{} multiply the codes of '{name}' and, once more, what these leave of it: alone, its values would be {:.1} dB above the error",
+            labels.join(", "),
+            ratio.unwrap_or_default()
+        ));
+    }
 }
 
 /// The sites that can be quantized well: those with known ranges, and enough signal above the noise.

@@ -44,11 +44,11 @@ pub(super) fn find(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Vec<Site> 
                 continue;
             };
             let chosen = match wish.choose(&node) {
-                Choice::NotMeant => continue,
                 Choice::Recipe(recipe) if recipe == wish.recipe => {
                     site(draft, place, &node, weight)
                 }
-                Choice::Recipe(_) => Err("other recipes for single nodes do not go with this one"),
+                // Other recipes are at work on single nodes of their own.
+                Choice::NotMeant | Choice::Recipe(_) => continue,
                 Choice::Excluded(why) => Err(why),
             };
             match chosen {
@@ -132,7 +132,7 @@ fn bias(draft: &Draft<'_>, place: Place, node: &Node<'_>, channels: usize) -> Op
 
 /// The value that leaves a convolution, behind the `Relu` or `Clip` that alone reads it: integers are
 /// clipped on the way.
-fn behind_relu(draft: &Draft<'_>, output: &str) -> String {
+pub(super) fn behind_relu(draft: &Draft<'_>, output: &str) -> String {
     let nodes: Vec<_> = draft.nodes(0).map(|(_, node)| node).collect();
     let mut readers = nodes
         .iter()
