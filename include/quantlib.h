@@ -121,7 +121,8 @@ typedef struct {
   ql_progress progress;
   // Passed to `progress`.
   void *user;
-  // One type for every tensor that is quantized at all, if not 0.
+  // One type for every tensor that is quantized at all, if not 0; of ONNX models no product keeps more
+  // bits because it is sensitive.
   uint8_t pure;
   // Quantize tensors that are quantized already, if not 0.
   uint8_t allow_requantize;
@@ -134,8 +135,8 @@ typedef struct {
   // `name=value` or `name`, such as "group-size=32\nlayer-type=lm_head=mlx-8bit" (UTF-8); may be null.
   // MLX folders know `group-size`, `layer-type`, `as-is`, `exact` and `force`; ONNX models `block-size`,
   // `symmetric`, `layout`, `accuracy-level`, `exclude`, `exclude-op`, `ops`, `node`, `per-tensor`,
-  // `reduce-range`, `keep-io`, `calibration` (a file of ranges) and `external-data`; `ql_convert_model`
-  // also `to` (`gguf`, `mlx` or `hf`). Not kept either.
+  // `reduce-range`, `keep-io`, `format`, `calibration` (a file of ranges) and `external-data`;
+  // `ql_convert_model` also `to` (`gguf`, `mlx` or `hf`). Not kept either.
   const char *settings;
 } ql_options;
 

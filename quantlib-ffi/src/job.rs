@@ -43,7 +43,8 @@ pub unsafe extern "C" fn ql_quantize_model(
         // SAFETY: the caller promises valid strings.
         let settings = unsafe { options.settings() }?;
         if let Ok(recipe) = recipe.parse() {
-            let wish = settings.onnx(recipe)?;
+            let mut wish = settings.onnx(recipe)?;
+            wish.pure = options.pure != 0;
             return run(options, None, |job| {
                 quantize_onnx(src, out, &wish, job).map(drop)
             });

@@ -117,6 +117,7 @@ impl<'a> Settings<'a> {
                 "per-tensor" => wish.per_tensor = setting.flag()?,
                 "reduce-range" => wish.reduce_range = setting.flag()?,
                 "keep-io" => wish.keep_io = setting.flag()?,
+                "format" => wish.format = setting.parse()?,
                 "calibration" => wish.calibration = Some(Calibration::open(setting.need()?)?),
                 "external-data" => wish.save.external_data = setting.parse()?,
                 _ => return Ok(false),
