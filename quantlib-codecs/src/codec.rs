@@ -208,6 +208,7 @@ impl<'w> RowEncoder<'w> {
         while row < end {
             let expert = row / self.rows_per_expert;
             let stop = end.min((expert + 1) * self.rows_per_expert);
+            let stop = stop.min(row + self.rows_at_a_time());
             let piece = src.slice((row - first) * self.cols, (stop - first) * self.cols);
             let bytes = (row - first) * self.row_bytes..(stop - first) * self.row_bytes;
             let mut zeroed = Vec::new();
@@ -222,6 +223,17 @@ impl<'w> RowEncoder<'w> {
             row = stop;
         }
         Ok(())
+    }
+
+    /// What is widened and checked is encoded while it is still in the nearest cache; but super-blocks,
+    /// whose encoders have more to calculate than to read, must fill tiles.
+    fn rows_at_a_time(&self) -> usize {
+        let elements = if self.dtype.block_len() < 256 {
+            8192
+        } else {
+            65536
+        };
+        (elements / self.cols).max(1)
     }
 
     fn weights(&self, expert: usize) -> Option<&[f32]> {

@@ -58,6 +58,40 @@ pub(super) fn codes<S: Narrow, const N: usize>(
     Some(codes)
 }
 
+/// [`MIDPOINTS`] in quarters of an octave above half the scale.
+const QUARTERS: [i8; 7] = [-4, 2, 5, 7, 9, 11, 13];
+
+/// [`codes`] for a scale that is a power of two: all midpoints are quarters of octaves above it.
+#[inline(always)]
+pub(super) fn codes_by_octaves<S: Narrow, const N: usize>(
+    s: S,
+    x: &[f32; N],
+    max: f32,
+    half_scale: f32,
+) -> Option<[u8; N]> {
+    // Magnitudes that are not normal numbers must be below all midpoints.
+    if max > FARTHEST * half_scale || !(MIDPOINTS[0] * half_scale).is_normal() {
+        return None;
+    }
+    let mut codes = [0; N];
+    for (x, codes) in x.as_chunks().0.iter().zip(codes.as_chunks_mut::<16>().0) {
+        let x = s.load(x);
+        let quarters = s.quarter_octaves(x, half_scale);
+        let signs = s.signs(x);
+        for ((code, quarters), sign) in codes.iter_mut().zip(quarters).zip(signs) {
+            for middle in QUARTERS {
+                *code += u8::from(quarters >= middle);
+            }
+            *code |= if sign < 0 && quarters >= QUARTERS[0] {
+                8
+            } else {
+                0
+            };
+        }
+    }
+    Some(codes)
+}
+
 /// The code of the value nearest to `x`, between equals the one nearer to zero.
 #[inline(always)]
 fn nearest_code(midpoints: &[f32; 7], x: f32) -> u8 {

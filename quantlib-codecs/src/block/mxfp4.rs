@@ -4,14 +4,14 @@ use super::BlockFormat;
 use super::dot::{Small, two_nibbles};
 use super::elements::look_up;
 use super::lanes::{self, LaneFormat, Tile};
-use super::number::{fill, max_abs};
+use super::number::{fill, map, max_abs};
 use super::packing::{pack_nibbles, two_sixteens, unpack_nibbles};
 use super::parts::{Joinable, Scaled, Separable, floats};
 use super::{fp4, number::truncate};
 use crate::dtype::DType;
 use crate::numeric::f8;
 use crate::parts::Form;
-use crate::simd::{Isa, Lanes, Narrow, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, MAX_LANES, Narrow, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// 32 elements: x = 2^(exponent - 127) · value(code).
@@ -55,11 +55,12 @@ impl BlockFormat for Mxfp4 {
 impl LaneFormat<32> for Mxfp4 {
     #[inline(always)]
     fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 32>, out: &mut [Block]) {
-        let maxima = lanes::max_abs_of(l, &l.load::<32, 32>(&tile.x, 0));
+        let maxima = lanes::max_magnitudes::<L, 32, 32>(l, &tile.x, 0);
+        let exponents = exponents(&maxima);
         for (lane, block) in out.iter_mut().enumerate() {
             let (x, max) = (tile.x[lane], maxima[lane]);
-            let exponent = exponent(max);
-            match fp4::codes(l.row(), x, max, half_scale(exponent)) {
+            let exponent = exponents[lane];
+            match fp4::codes_by_octaves(l.row(), x, max, half_scale(exponent)) {
                 Some(codes) => {
                     let (halves, _) = codes.as_chunks();
                     block.exponent = exponent;
@@ -104,14 +105,41 @@ fn exponent(max: f32) -> u8 {
     if max == 0.0 {
         return 0;
     }
-    let (exponent, mantissa) = (max.to_bits() >> 23, max.to_bits() & 0x007f_ffff);
-    let normal = (1..255).contains(&exponent);
-    let floor = if normal && mantissa < NEAR_TWO {
-        exponent as f32 - 127.0
+    if is_plain(max) {
+        plain_exponent(max)
     } else {
-        (f64::from(max).log2() as f32).floor()
-    };
-    truncate(floor - 2.0 + 127.0) as u8
+        exponent_by_logarithm(max)
+    }
+}
+
+/// Not inlined, lest the compiler calculate it for every lane.
+#[cold]
+#[inline(never)]
+fn exponent_by_logarithm(max: f32) -> u8 {
+    truncate((f64::from(max).log2() as f32).floor() - 2.0 + 127.0) as u8
+}
+
+/// Whether the logarithm's floor is the exponent.
+#[inline(always)]
+fn is_plain(max: f32) -> bool {
+    max.is_normal() && max.to_bits() & 0x007f_ffff < NEAR_TWO
+}
+
+#[inline(always)]
+fn plain_exponent(max: f32) -> u8 {
+    ((max.to_bits() >> 23) as u8).wrapping_sub(2)
+}
+
+/// [`exponent`] of each, side by side.
+#[inline(always)]
+fn exponents(maxima: &[f32; MAX_LANES]) -> [u8; MAX_LANES] {
+    let mut exponents = map(maxima, plain_exponent);
+    for (exponent, max) in exponents.iter_mut().zip(maxima) {
+        if !is_plain(*max) {
+            *exponent = self::exponent(*max);
+        }
+    }
+    exponents
 }
 
 impl Separable for Mxfp4 {

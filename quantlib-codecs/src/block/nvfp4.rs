@@ -5,7 +5,7 @@ use super::dot::Small;
 use super::elements::look_up;
 use super::fp4;
 use super::lanes::{self, LaneFormat, Tile};
-use super::number::{map, max_abs};
+use super::number::{map, max_abs, truncate};
 use super::packing::{pack_nibbles, unpack_nibbles};
 use super::parts::{Joinable, Scaled, Separable, floats};
 use crate::dtype::DType;
@@ -56,13 +56,14 @@ impl LaneFormat<64> for Nvfp4 {
     #[inline(always)]
     fn encode_tile<L: Lanes>(l: L, tile: &Tile<'_, 64>, out: &mut [Block]) {
         let mut maxima = [[0.0; MAX_LANES]; 4];
-        for (g, maxima) in maxima.iter_mut().enumerate() {
-            *maxima = lanes::max_abs_of(l, &l.load::<64, 16>(&tile.x, 16 * g));
+        let mut scales = [[0; MAX_LANES]; 4];
+        for g in 0..4 {
+            maxima[g] = lanes::max_magnitudes::<L, 64, 16>(l, &tile.x, 16 * g);
+            scales[g] = map(&maxima[g], |max| to_e4m3(max / 6.0));
         }
         for (lane, block) in out.iter_mut().enumerate() {
             for (g, x) in tile.x[lane].as_chunks::<16>().0.iter().enumerate() {
-                let max = maxima[g][lane];
-                let scale = to_e4m3(max / 6.0);
+                let (max, scale) = (maxima[g][lane], scales[g][lane]);
                 block.scales[g] = scale;
                 block.codes[g] = match fp4::codes(l.row(), x, max, half_scale(scale)) {
                     Some(codes) => pack_nibbles(&codes, 16),
@@ -126,14 +127,18 @@ const E4M3_MAX: u8 = 0x7e;
 #[inline(always)]
 fn to_e4m3(x: f32) -> u8 {
     let bits = x.min(448.0).to_bits();
-    let exponent = (bits >> 23) as i32 - 127 + 7;
-    if exponent <= 0 {
-        return (x * 512.0 + 0.5).min(7.0) as u8;
-    }
-    // Mantissa and exponent are adjacent, so that a mantissa that rounds up to 8 carries over.
-    let mantissa = ((bits >> 20) & 7) + ((bits >> 19) & 1);
-    let code = exponent as u32 * 8 + mantissa;
-    if code >= 15 * 8 { E4M3_MAX } else { code as u8 }
+    let subnormal = truncate((x * 512.0 + 0.5).min(7.0));
+    // Mantissa and exponent are adjacent, so that a mantissa that rounds up to 8 carries over. The
+    // exponent's bias goes from 127 to 7.
+    let normal = (bits >> 20) as i32 + ((bits >> 19) & 1) as i32 - (120 << 3);
+    // Selections, which vectorize.
+    let normal = if normal >= 15 * 8 {
+        i32::from(E4M3_MAX)
+    } else {
+        normal
+    };
+    let code = if bits >> 23 > 120 { normal } else { subnormal };
+    code as u8
 }
 
 impl Separable for Nvfp4 {

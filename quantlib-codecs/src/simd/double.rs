@@ -104,6 +104,29 @@ impl<L: Vector> Lanes for Double<L> {
     }
 
     #[inline(always)]
+    fn max_magnitudes<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> Self::F {
+        let (low, high) = rows.split_at(L::N);
+        let low = self.0.max_magnitudes::<LEN, PART>(low, first);
+        (low, self.0.max_magnitudes::<LEN, PART>(high, first))
+    }
+
+    #[inline(always)]
+    fn ranges<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> (Self::F, Self::F) {
+        let (low, high) = rows.split_at(L::N);
+        let low = self.0.ranges::<LEN, PART>(low, first);
+        let high = self.0.ranges::<LEN, PART>(high, first);
+        ((low.0, high.0), (low.1, high.1))
+    }
+
+    #[inline(always)]
     fn read_at(self, from: &[f32]) -> Self::F {
         let (first, second) = from.split_at(L::N);
         (self.0.read_at(first), self.0.read_at(second))

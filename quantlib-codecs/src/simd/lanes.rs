@@ -127,4 +127,36 @@ pub(crate) trait Lanes: Copy {
         }
         part
     }
+
+    /// The largest magnitude among the `PART` elements from `first` on, a multiple of 16, of `N` rows of
+    /// finite numbers.
+    #[inline(always)]
+    fn max_magnitudes<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> Self::F {
+        let mut max = self.splat(0.0);
+        for x in self.load::<LEN, PART>(rows, first) {
+            max = self.max_positive(self.abs(x), max);
+        }
+        max
+    }
+
+    /// The smallest and the largest of the `PART` elements from `first` on, a multiple of 16, of `N`
+    /// rows of finite numbers. A zero may have either sign if there are zeros of both.
+    #[inline(always)]
+    fn ranges<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> (Self::F, Self::F) {
+        let x = self.load::<LEN, PART>(rows, first);
+        let (mut min, mut max) = (x[0], x[0]);
+        for x in x {
+            min = self.min(x, min);
+            max = self.max(x, max);
+        }
+        (min, max)
+    }
 }

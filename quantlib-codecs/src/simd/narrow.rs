@@ -16,6 +16,12 @@ pub(crate) trait Narrow: Sixteen {
     fn truncated_bytes(self, a: Self::F) -> [u8; 16];
     /// How many of the thresholds are below `a`.
     fn count_below<const N: usize>(self, thresholds: &[Self::F; N], a: Self::F) -> [u8; 16];
+    /// How many quarters of an octave magnitudes lie above `one`, a power of two: the next smaller integer,
+    /// within `-128..=127`. Quarters of an octave are the same distance apart, as are floats; where
+    /// numbers are not normal, there are no octaves.
+    fn quarter_octaves(self, a: Self::F, one: f32) -> [i8; 16];
+    /// Bytes that are negative where `a` has a negative sign.
+    fn signs(self, a: Self::F) -> [i8; 16];
     /// `low & 15 | high << 4`, byte by byte.
     fn nibbles(self, low: &[u8; 16], high: &[u8; 16]) -> [u8; 16];
     /// Bit `i` is bit `bit` of byte `i`.
@@ -26,6 +32,9 @@ pub(crate) trait Narrow: Sixteen {
     /// exceed 255. Beyond 2^22 integers are wrong in the way of ggml's `nearest_int`.
     fn nearest_codes(self, a: Self::F, low: i32, high: i32) -> [u8; 16];
 }
+
+/// The bits of a float below the quarters of its octave.
+pub(super) const BELOW_QUARTERS: u32 = 21;
 
 /// What [`Narrow::half_away`] adds.
 pub(super) const HALF: f32 = 0.499_999_97;
@@ -97,6 +106,25 @@ impl Narrow for super::Portable {
     }
 
     #[inline(always)]
+    fn quarter_octaves(self, a: [f32; 16], one: f32) -> [i8; 16] {
+        let mut quarters = [0; 16];
+        for (quarter, a) in quarters.iter_mut().zip(a) {
+            let above = a.abs().to_bits() as i32 - one.to_bits() as i32 - 1;
+            *quarter = (above >> BELOW_QUARTERS).clamp(-128, 127) as i8;
+        }
+        quarters
+    }
+
+    #[inline(always)]
+    fn signs(self, a: [f32; 16]) -> [i8; 16] {
+        let mut signs = [0; 16];
+        for (sign, a) in signs.iter_mut().zip(a) {
+            *sign = -i8::from(a.is_sign_negative());
+        }
+        signs
+    }
+
+    #[inline(always)]
     fn nibbles(self, low: &[u8; 16], high: &[u8; 16]) -> [u8; 16] {
         let mut bytes = [0; 16];
         for ((byte, low), high) in bytes.iter_mut().zip(low).zip(high) {
@@ -161,6 +189,17 @@ mod tests {
             let thresholds = [-30.5, 0.0, 37.0].map(|t| s.splat(t));
             self.0.extend(s.count_below(&thresholds, b));
             self.0.extend(s.count_below(&thresholds, s.abs(b)));
+            for (factor, one) in [
+                (1.0, 4.0),
+                (0.01, 0.5),
+                (1e-38, 1e30f32.log2().floor().exp2()),
+            ] {
+                let scaled = s.mul(b, s.splat(factor));
+                let quarters = s.quarter_octaves(scaled, one);
+                self.0.extend(quarters.map(|quarter| quarter as u8));
+                self.0
+                    .extend(s.signs(scaled).map(|sign| u8::from(sign < 0)));
+            }
             for scale in [0.5, 0.1, 1e8, f32::INFINITY] {
                 let rounded = s.half_away(s.mul(b, s.splat(scale)));
                 self.0.extend(s.truncated_bytes(rounded));

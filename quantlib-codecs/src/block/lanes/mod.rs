@@ -28,7 +28,7 @@ pub(super) use k_affine::{AffineFormat, encode_affine_tile};
 pub(super) use k_symmetric::{CodesAgain, MovesAgain, fit_groups_by_moves};
 pub(super) use nonlinear::{fit_scale, sigma2, weigh};
 pub(super) use number::{
-    max_abs_of, mean_magnitudes, squares, sum, sum_block_squares, weigh_important,
+    max_magnitudes, mean_magnitudes, squares, sum, sum_block_squares, weigh_important,
 };
 pub(super) use per_lane::PerLane;
 pub(super) use symmetric::{fit_symmetric, symmetric_codes};

@@ -39,24 +39,15 @@ pub(super) fn extreme<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -> L::F
     max
 }
 
-/// The largest magnitude.
+/// The largest magnitudes of the `PART` elements from `first` on of each block.
 #[inline(always)]
-pub(super) fn max_abs<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN]) -> L::F {
-    let mut max = l.splat(0.0);
-    for i in 0..LEN {
-        max = l.max_positive(l.abs(x[i]), max);
-    }
-    max
-}
-
-/// The largest magnitude of each lane.
-#[inline(always)]
-pub(in crate::block) fn max_abs_of<L: Lanes, const LEN: usize>(
+pub(in crate::block) fn max_magnitudes<L: Lanes, const LEN: usize, const PART: usize>(
     l: L,
-    x: &[L::F; LEN],
+    blocks: &[&[f32; LEN]; MAX_LANES],
+    first: usize,
 ) -> [f32; MAX_LANES] {
     let mut maxima = [0.0; MAX_LANES];
-    l.store(max_abs(l, x), &mut maxima);
+    l.store(l.max_magnitudes::<LEN, PART>(blocks, first), &mut maxima);
     maxima
 }
 

@@ -1,6 +1,6 @@
 //! The searches for a scale without a minimum, in lanes.
 
-use super::number::{STEP, extreme, nearest_int};
+use super::number::{extreme, nearest_int};
 use super::rounding::{Clamped, ClampedAbove, Exact, Free, Rounding};
 use crate::block::codes;
 use crate::block::search::ZERO_GROUP;
@@ -46,6 +46,13 @@ struct Best<L: Lanes> {
     gain: L::F,
 }
 
+/// Of weight · code · x and of weight · code².
+#[derive(Clone, Copy)]
+struct Sums<L: Lanes> {
+    lx: L::F,
+    l2: L::F,
+}
+
 /// The scalar `fit_symmetric` in every lane. Must be `EXACT` unless all `x` are finite.
 #[inline(always)]
 pub(in crate::block) fn fit_symmetric<L: Lanes, const LEN: usize, const EXACT: bool>(
@@ -70,14 +77,24 @@ pub(in crate::block) fn fit_symmetric<L: Lanes, const LEN: usize, const EXACT: b
     };
     let best = if EXACT {
         let mut best = group.first_scale::<Exact>(l);
-        group.try_scales::<Exact>(l, -9, 9, &mut best);
+        for i in (-9..=9).filter(|i| *i != 0) {
+            group.try_scales::<Exact, 1>(l, [i], &mut best);
+        }
         best
     } else {
         // The farthest element comes to -(half + i / 10), or what little rounding makes of that.
         let mut best = group.first_scale::<ClampedAbove>(l);
-        group.try_scales::<Free>(l, -9, -6, &mut best);
-        group.try_scales::<ClampedAbove>(l, -5, 4, &mut best);
-        group.try_scales::<Clamped>(l, 5, 9, &mut best);
+        for pair in [[-9, -8], [-7, -6]] {
+            group.try_scales::<Free, 2>(l, pair, &mut best);
+        }
+        for pair in [[-5, -4], [-3, -2], [-1, 1], [2, 3]] {
+            group.try_scales::<ClampedAbove, 2>(l, pair, &mut best);
+        }
+        group.try_scales::<ClampedAbove, 1>(l, [4], &mut best);
+        for pair in [[5, 6], [7, 8]] {
+            group.try_scales::<Clamped, 2>(l, pair, &mut best);
+        }
+        group.try_scales::<Clamped, 1>(l, [9], &mut best);
         best
     };
     SymmetricFit {
@@ -92,7 +109,7 @@ impl<L: Lanes, const LEN: usize> Group<'_, L, LEN> {
     fn first_scale<R: Rounding>(&self, l: L) -> Best<L> {
         let zero = l.splat(0.0);
         let inverse = l.div(l.splat(-self.half as f32), self.farthest);
-        let (lx, l2) = self.sums::<R>(l, inverse);
+        let [Sums { lx, l2 }] = self.sums::<R, 1>(l, [inverse]);
         let scale = l.select(l.eq(l2, zero), zero, l.div(lx, l2));
         let gain = l.mul(scale, lx);
         Best {
@@ -102,37 +119,41 @@ impl<L: Lanes, const LEN: usize> Group<'_, L, LEN> {
         }
     }
 
-    /// The scales that map the farthest element to -`half` - i / 10, for `first..=last` but 0.
+    /// In turn the scales that map the farthest element to -`half` - i / 10.
     #[inline(always)]
-    fn try_scales<R: Rounding>(&self, l: L, first: i32, last: i32, best: &mut Best<L>) {
-        for i in first..=last {
-            if i == 0 {
-                continue;
-            }
-            let numerator = -(self.half as f32 + 0.1 * i as f32);
-            let inverse = l.div(l.splat(numerator), self.farthest);
-            let (lx, l2) = self.sums::<R>(l, inverse);
+    fn try_scales<R: Rounding, const N: usize>(&self, l: L, is: [i32; N], best: &mut Best<L>) {
+        let mut inverses = [self.farthest; N];
+        for n in 0..N {
+            let numerator = -(self.half as f32 + 0.1 * is[n] as f32);
+            inverses[n] = l.div(l.splat(numerator), self.farthest);
+        }
+        let sums = self.sums::<R, N>(l, inverses);
+        for n in 0..N {
+            let Sums { lx, l2 } = sums[n];
             let higher = l.lt(l.mul(best.gain, l2), l.mul(lx, lx));
             let better = l.and(l.lt(l.splat(0.0), l2), higher);
             let scale = l.div(lx, l2);
-            best.inverse = l.select(better, inverse, best.inverse);
+            best.inverse = l.select(better, inverses[n], best.inverse);
             best.scale = l.select(better, scale, best.scale);
             best.gain = l.select(better, l.mul(scale, lx), best.gain);
         }
     }
 
-    /// The sums of weight · code · x and of weight · code².
+    /// The sums for each of the inverse scales, side by side: loading the elements takes as long as
+    /// calculating with them.
     #[inline(always)]
-    fn sums<R: Rounding>(&self, l: L, inverse: L::F) -> (L::F, L::F) {
-        let [mut lx, mut l2] = [l.splat(0.0); 2];
-        for first in (0..LEN).step_by(STEP) {
-            for i in first..first + STEP {
-                let code = R::code(l, l.mul(inverse, self.x[i]), -self.half, self.half - 1);
-                lx = l.add(lx, l.mul(self.weighted[i], code));
-                l2 = l.add(l2, l.mul(l.mul(self.weights[i], code), code));
+    fn sums<R: Rounding, const N: usize>(&self, l: L, inverses: [L::F; N]) -> [Sums<L>; N] {
+        let zero = l.splat(0.0);
+        let mut sums = [Sums { lx: zero, l2: zero }; N];
+        for i in 0..LEN {
+            let (x, weight, weighted) = (self.x[i], self.weights[i], self.weighted[i]);
+            for n in 0..N {
+                let code = R::code(l, l.mul(inverses[n], x), -self.half, self.half - 1);
+                sums[n].lx = l.add(sums[n].lx, l.mul(weighted, code));
+                sums[n].l2 = l.add(sums[n].l2, l.mul(l.mul(weight, code), code));
             }
         }
-        (lx, l2)
+        sums
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::Tile;
 use super::affine::fit_affine;
-use super::number::{extreme, max_abs, weigh_important};
+use super::number::weigh_important;
 use super::per_lane::PerLane;
 use super::symmetric::fit_symmetric;
-use crate::block::number::map;
+use crate::block::number::{self, map};
 use crate::block::search::{Deviation, Grid};
 use crate::numeric::F16;
 use crate::simd::{Lanes, MAX_LANES};
@@ -76,8 +76,13 @@ pub(in crate::block) fn symmetric_scales<L: Lanes>(
     blocks: &[&[f32; 32]; MAX_LANES],
     half: i32,
 ) -> Scales {
-    let x: [L::F; 32] = l.load(blocks, 0);
-    let scale = l.div(extreme(l, &x), l.splat(-half as f32));
+    let (min, max) = l.ranges::<32, 32>(blocks, 0);
+    let farthest = l.select(l.lt(l.neg(min), max), max, min);
+    // The first of both has to be looked for.
+    let farthest = by_lane(l, l.eq(l.neg(min), max), farthest, |i| {
+        number::extreme(blocks[i])
+    });
+    let scale = l.div(farthest, l.splat(-half as f32));
     Scales::of(l, scale, l.splat(0.0))
 }
 
@@ -88,8 +93,8 @@ pub(in crate::block) fn magnitude_scales<L: Lanes>(
     blocks: &[&[f32; 32]; MAX_LANES],
     top: i32,
 ) -> Scales {
-    let x: [L::F; 32] = l.load(blocks, 0);
-    let scale = l.div(max_abs(l, &x), l.splat(top as f32));
+    let max = l.max_magnitudes::<32, 32>(blocks, 0);
+    let scale = l.div(max, l.splat(top as f32));
     Scales::of(l, scale, l.splat(0.0))
 }
 
@@ -100,13 +105,29 @@ pub(in crate::block) fn affine_scales<L: Lanes>(
     blocks: &[&[f32; 32]; MAX_LANES],
     top: i32,
 ) -> Scales {
-    let x: [L::F; 32] = l.load(blocks, 0);
-    let (mut min, mut max) = (x[0], x[0]);
-    for i in 1..32 {
-        min = l.min(x[i], min);
-        max = l.max(x[i], max);
-    }
+    let (min, max) = l.ranges::<32, 32>(blocks, 0);
+    let zero = l.splat(0.0);
+    // Of zeros with both signs the first counts.
+    let min = by_lane(l, l.eq(min, zero), min, |i| number::range(blocks[i]).0);
+    let max = by_lane(l, l.eq(max, zero), max, |i| number::range(blocks[i]).1);
     Scales::of(l, l.div(l.sub(max, min), l.splat(top as f32)), min)
+}
+
+/// `a`, but what the function gives for its lane where `mask` is set.
+#[inline(always)]
+fn by_lane<L: Lanes>(l: L, mask: L::M, a: L::F, of_lane: impl Fn(usize) -> f32) -> L::F {
+    if !l.any(mask) {
+        return a;
+    }
+    let [mut lanes, mut wanted] = [[0.0; MAX_LANES]; 2];
+    l.store(a, &mut lanes);
+    l.store(l.select(mask, l.splat(1.0), l.splat(0.0)), &mut wanted);
+    for (i, lane) in lanes[..L::N].iter_mut().enumerate() {
+        if wanted[i] != 0.0 {
+            *lane = of_lane(i);
+        }
+    }
+    l.read(&lanes)
 }
 
 #[inline(always)]

@@ -101,6 +101,49 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn max_magnitudes<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> __m256 {
+        let mut maxima = [self.splat(0.0); 8];
+        for (max, row) in maxima.iter_mut().zip(&rows[..8]) {
+            for part in row[first..first + PART].as_chunks::<8>().0 {
+                // SAFETY: `part` has 8 floats; the load needs no alignment.
+                let x = unsafe { _mm256_loadu_ps(part.as_ptr()) };
+                *max = self.max_positive(self.abs(x), *max);
+            }
+        }
+        // SAFETY: `self` exists, so the CPU has AVX2.
+        unsafe { extreme_of_each::<true>(maxima) }
+    }
+
+    #[inline(always)]
+    fn ranges<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> (__m256, __m256) {
+        let mut minima = [self.splat(f32::INFINITY); 8];
+        let mut maxima = [self.splat(f32::NEG_INFINITY); 8];
+        for ((min, max), row) in minima.iter_mut().zip(&mut maxima).zip(&rows[..8]) {
+            for part in row[first..first + PART].as_chunks::<8>().0 {
+                // SAFETY: `part` has 8 floats; the load needs no alignment.
+                let x = unsafe { _mm256_loadu_ps(part.as_ptr()) };
+                *min = self.min(x, *min);
+                *max = self.max(x, *max);
+            }
+        }
+        // SAFETY: `self` exists, so the CPU has AVX2.
+        unsafe {
+            (
+                extreme_of_each::<false>(minima),
+                extreme_of_each::<true>(maxima),
+            )
+        }
+    }
+
+    #[inline(always)]
     fn step(self, x: __m256, steps: &Steps) -> __m256 {
         // SAFETY: `self` exists, so the CPU has AVX2.
         unsafe { step(x, steps) }
@@ -209,6 +252,43 @@ fn look_up(table: &[f32; 16], index: __m256i) -> __m256 {
         _mm256_permutevar8x32_ps(second, index),
         in_second,
     )
+}
+
+/// The largest (or smallest) number of each row, in the rows' order: with a quarter of the shuffling
+/// that transposing takes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn extreme_of_each<const LARGEST: bool>(rows: [__m256; 8]) -> __m256 {
+    let mut fours = [_mm256_setzero_ps(); 2];
+    for (four, rows) in fours.iter_mut().zip(rows.as_chunks::<4>().0) {
+        let ab = _mm256_castps_pd(of_pairs::<LARGEST>(rows[0], rows[1]));
+        let cd = _mm256_castps_pd(of_pairs::<LARGEST>(rows[2], rows[3]));
+        *four = extreme::<LARGEST>(
+            _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)),
+        );
+    }
+    extreme::<LARGEST>(
+        _mm256_permute2f128_ps::<0x20>(fours[0], fours[1]),
+        _mm256_permute2f128_ps::<0x31>(fours[0], fours[1]),
+    )
+}
+
+/// In each 128 bits: of a, of b, of a, of b.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn of_pairs<const LARGEST: bool>(a: __m256, b: __m256) -> __m256 {
+    extreme::<LARGEST>(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn extreme<const LARGEST: bool>(a: __m256, b: __m256) -> __m256 {
+    if LARGEST {
+        _mm256_max_ps(a, b)
+    } else {
+        _mm256_min_ps(a, b)
+    }
 }
 
 /// Rows to columns: pairs, then quarters, then halves.

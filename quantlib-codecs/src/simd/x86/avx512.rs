@@ -116,6 +116,49 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn max_magnitudes<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> __m512 {
+        let mut maxima = [self.splat(0.0); 16];
+        for (max, row) in maxima.iter_mut().zip(&rows[..16]) {
+            for part in row[first..first + PART].as_chunks::<16>().0 {
+                // SAFETY: `part` has 16 floats; the load needs no alignment.
+                let x = unsafe { _mm512_loadu_ps(part.as_ptr()) };
+                *max = self.max_positive(self.abs(x), *max);
+            }
+        }
+        // SAFETY: `self` exists, so the CPU has AVX-512 F.
+        unsafe { extreme_of_each::<true>(maxima) }
+    }
+
+    #[inline(always)]
+    fn ranges<const LEN: usize, const PART: usize>(
+        self,
+        rows: &[&[f32; LEN]],
+        first: usize,
+    ) -> (__m512, __m512) {
+        let mut minima = [self.splat(f32::INFINITY); 16];
+        let mut maxima = [self.splat(f32::NEG_INFINITY); 16];
+        for ((min, max), row) in minima.iter_mut().zip(&mut maxima).zip(&rows[..16]) {
+            for part in row[first..first + PART].as_chunks::<16>().0 {
+                // SAFETY: `part` has 16 floats; the load needs no alignment.
+                let x = unsafe { _mm512_loadu_ps(part.as_ptr()) };
+                *min = self.min(x, *min);
+                *max = self.max(x, *max);
+            }
+        }
+        // SAFETY: `self` exists, so the CPU has AVX-512 F.
+        unsafe {
+            (
+                extreme_of_each::<false>(minima),
+                extreme_of_each::<true>(maxima),
+            )
+        }
+    }
+
+    #[inline(always)]
     fn step(self, x: __m512, steps: &Steps) -> __m512 {
         // SAFETY: `self` exists, so the CPU has AVX-512 F.
         unsafe { step(x, steps) }
@@ -211,6 +254,53 @@ fn step(x: __m512, steps: &Steps) -> __m512 {
     let reached = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(_mm512_castsi512_ps(threshold), x);
     let index = _mm512_mask_add_epi32(entry, reached, entry, _mm512_set1_epi32(1));
     _mm512_permutexvar_ps(index, values)
+}
+
+/// The largest (or smallest) number of each row, in the rows' order: with a quarter of the shuffling
+/// that transposing takes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn extreme_of_each<const LARGEST: bool>(rows: [__m512; 16]) -> __m512 {
+    let mut fours = [_mm512_setzero_ps(); 4];
+    for (four, rows) in fours.iter_mut().zip(rows.as_chunks::<4>().0) {
+        let ab = _mm512_castps_pd(of_pairs::<LARGEST>(rows[0], rows[1]));
+        let cd = _mm512_castps_pd(of_pairs::<LARGEST>(rows[2], rows[3]));
+        *four = extreme::<LARGEST>(
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+        );
+    }
+    of_parts::<LARGEST>(
+        of_parts::<LARGEST>(fours[0], fours[1]),
+        of_parts::<LARGEST>(fours[2], fours[3]),
+    )
+}
+
+/// In each 128 bits: of a, of b, of a, of b.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn of_pairs<const LARGEST: bool>(a: __m512, b: __m512) -> __m512 {
+    extreme::<LARGEST>(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))
+}
+
+/// Of neighbouring 128-bit parts, those of a first.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn of_parts<const LARGEST: bool>(a: __m512, b: __m512) -> __m512 {
+    extreme::<LARGEST>(
+        _mm512_shuffle_f32x4::<0x88>(a, b),
+        _mm512_shuffle_f32x4::<0xdd>(a, b),
+    )
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn extreme<const LARGEST: bool>(a: __m512, b: __m512) -> __m512 {
+    if LARGEST {
+        _mm512_max_ps(a, b)
+    } else {
+        _mm512_min_ps(a, b)
+    }
 }
 
 /// Rows to columns: 4 by 4 inside each 128 bits, then the 128-bit parts among the vectors.

@@ -3,7 +3,7 @@
 use super::sixteen::load;
 use super::{Avx2, Avx512, intrinsics};
 use crate::simd::Narrow;
-use crate::simd::narrow::{HALF, MAGIC, ROUNDED, ROUNDED_ZERO};
+use crate::simd::narrow::{BELOW_QUARTERS, HALF, MAGIC, ROUNDED, ROUNDED_ZERO};
 use core::arch::x86_64::*;
 
 impl Narrow for Avx512 {
@@ -12,6 +12,7 @@ impl Narrow for Avx512 {
         fn abs(a: __m512) -> __m512, _mm512_abs_ps(a);
         fn half_away(a: __m512) -> __m512, _mm512_add_ps(a, _mm512_or_ps(_mm512_and_ps(a, _mm512_set1_ps(-0.0)), _mm512_set1_ps(HALF)));
         fn truncated_bytes(a: __m512) -> [u8; 16], bytemuck::cast(_mm512_cvtepi32_epi8(_mm512_cvttps_epi32(a)));
+        fn signs(a: __m512) -> [i8; 16], bytemuck::cast(_mm_movm_epi8(_mm512_movepi32_mask(_mm512_castps_si512(a))));
         fn not_negative(a: __m512) -> u16, _mm512_cmp_ps_mask::<_CMP_LE_OQ>(_mm512_setzero_ps(), a);
     }
 
@@ -25,6 +26,17 @@ impl Narrow for Avx512 {
                 counts = _mm512_mask_add_epi32(counts, below, counts, _mm512_set1_epi32(1));
             }
             bytemuck::cast(_mm512_cvtepi32_epi8(counts))
+        }
+    }
+
+    #[inline(always)]
+    fn quarter_octaves(self, a: __m512, one: f32) -> [i8; 16] {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            let magnitudes = _mm512_castps_si512(_mm512_abs_ps(a));
+            let above = _mm512_sub_epi32(magnitudes, _mm512_set1_epi32(one.to_bits() as i32 + 1));
+            let quarters = _mm512_srai_epi32::<BELOW_QUARTERS>(above);
+            bytemuck::cast(_mm512_cvtsepi32_epi8(quarters))
         }
     }
 
@@ -97,6 +109,19 @@ impl Narrow for Avx2 {
     }
 
     #[inline(always)]
+    fn quarter_octaves(self, a: Self::F, one: f32) -> [i8; 16] {
+        let a = self.abs(a);
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { saturated(quarters(a.0, one), quarters(a.1, one)) }
+    }
+
+    #[inline(always)]
+    fn signs(self, a: Self::F) -> [i8; 16] {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { saturated(_mm256_castps_si256(a.0), _mm256_castps_si256(a.1)) }
+    }
+
+    #[inline(always)]
     fn nibbles(self, low: &[u8; 16], high: &[u8; 16]) -> [u8; 16] {
         nibbles(low, high)
     }
@@ -156,6 +181,25 @@ fn rounded(a: __m256, low: i32) -> __m256i {
     let sum = _mm256_castps_si256(_mm256_add_ps(a, _mm256_set1_ps(MAGIC)));
     let rounded = _mm256_and_si256(sum, _mm256_set1_epi32(ROUNDED));
     _mm256_sub_epi32(rounded, _mm256_set1_epi32(ROUNDED_ZERO + low))
+}
+
+/// How many quarters of an octave positive numbers lie above `one`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn quarters(a: __m256, one: f32) -> __m256i {
+    let one = _mm256_set1_epi32(one.to_bits() as i32 + 1);
+    _mm256_srai_epi32::<{ BELOW_QUARTERS as i32 }>(_mm256_sub_epi32(_mm256_castps_si256(a), one))
+}
+
+/// Integers as bytes, those out of range as the nearest byte.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn saturated(first: __m256i, second: __m256i) -> [i8; 16] {
+    let words = _mm256_permute4x64_epi64::<0xd8>(_mm256_packs_epi32(first, second));
+    bytemuck::cast(_mm_packs_epi16(
+        _mm256_castsi256_si128(words),
+        _mm256_extracti128_si256::<1>(words),
+    ))
 }
 
 /// 16-bit integers as bytes, those out of range as the nearest byte.
