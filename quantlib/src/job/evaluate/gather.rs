@@ -7,8 +7,9 @@ use crate::job::products::Memo;
 /// Elements of a run that are gathered at a time.
 const WIDTH: usize = 512;
 
-/// Bytes that the runs of a band become in the output, side by side: a cache line.
-const LINE: usize = 64;
+/// Bytes that the runs of a band become in the output, side by side: two cache lines, which come and
+/// go together.
+const LINE: usize = 128;
 
 /// Bytes of memory that a gathering takes: a band of runs.
 pub(super) const SCRATCH: usize = WIDTH * LINE;

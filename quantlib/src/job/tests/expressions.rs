@@ -405,7 +405,7 @@ fn long_ranges_cross_chunks() {
 #[test]
 fn bands_of_runs_are_gathered() {
     let shapes: [(&[usize], &[usize]); 8] = [
-        (&[70, 530], &[1, 0]),
+        (&[140, 530], &[1, 0]),
         (&[1, 40], &[1, 0]),
         (&[40, 1], &[1, 0]),
         (&[3, 17, 33], &[0, 2, 1]),
