@@ -75,7 +75,8 @@ typedef struct ql_model ql_model;
 typedef struct {
   // `sizeof(ql_affine_spec)`, or 0 for the first version of this struct.
   size_t struct_size;
-  // "mlx", "mxfp4", "mxfp8", "nvfp4", "matmulnbits", "qdq" or "openvino"; null means "mlx".
+  // "mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino", "nf4", "fp4",
+  // "fp8-e4m3", "fp8-e5m2", or "openvino-" with nf4, fp4, fp8, mxfp4 or mxfp8; null means "mlx".
   const char *layout;
   // The type of scales, such as "f16"; null means what the layout's own tool would write.
   const char *scale_type;

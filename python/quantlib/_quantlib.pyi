@@ -83,6 +83,26 @@ class QuantizedTensor:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
+_Layout = Literal[
+    "mlx",
+    "mxfp4",
+    "mxfp8",
+    "nvfp4",
+    "gpt-oss",
+    "matmulnbits",
+    "qdq",
+    "openvino",
+    "nf4",
+    "fp4",
+    "fp8-e4m3",
+    "fp8-e5m2",
+    "openvino-nf4",
+    "openvino-fp4",
+    "openvino-fp8",
+    "openvino-mxfp4",
+    "openvino-mxfp8",
+]
+
 def quantize_affine(
     x: _Floats,
     bits: int = 4,
@@ -90,7 +110,7 @@ def quantize_affine(
     axis: int | None = -1,
     symmetric: bool = False,
     scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
-    layout: Literal["mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino"] = "mlx",
+    layout: _Layout = "mlx",
     *,
     clip: float | Literal["entropy", "mse"] | None = None,
     threads: int | None = None,
@@ -133,7 +153,7 @@ class AffineTensor:
         bits: int = 4,
         group_size: int | None = 32,
         axis: int | None = -1,
-        layout: Literal["mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino"] = "mlx",
+        layout: _Layout = "mlx",
     ) -> AffineTensor: ...
     @property
     def codes(self) -> NDArray[Any]: ...

@@ -30,6 +30,9 @@ impl fmt::Display for Encoding {
                     Element::Signed => format!("i{}", spec.bits),
                     Element::E2M1 => "f4_e2m1".to_owned(),
                     Element::E4M3 => "f8_e4m3".to_owned(),
+                    Element::E5M2 => "f8_e5m2".to_owned(),
+                    Element::Nf4 => "nf4".to_owned(),
+                    Element::Fp4 => "fp4".to_owned(),
                 };
                 match spec.group {
                     Group::Blocks(n) => f.pad(&format!("{element}:{n}")),

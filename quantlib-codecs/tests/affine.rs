@@ -211,6 +211,21 @@ fn presets() -> Vec<(AffineSpec, Vec<usize>)> {
         (AffineSpec::mlx_float("nvfp4").unwrap(), vec![900, 64]),
         (AffineSpec::mlx_float("mxfp8").unwrap(), vec![900, 64]),
     ];
+    for name in ["nf4", "fp4"] {
+        let spec = AffineSpec::bnb4(name, 64, f16).unwrap();
+        presets.push((spec.clone(), vec![31, 33, 3]));
+        presets.push((spec, vec![40, 32]));
+    }
+    for name in ["fp8-e4m3", "fp8-e5m2"] {
+        for (group, axis) in [(Tensor, 0), (Axis, 1), (Axis, -1), (Blocks(10), 1)] {
+            let spec = AffineSpec::fp8(name, group, axis, DType::F32).unwrap();
+            presets.push((spec, vec![5, 103, 77]));
+        }
+    }
+    for mode in ["nf4", "fp4", "fp8", "mxfp4", "mxfp8"] {
+        let spec = AffineSpec::openvino_float(mode, Blocks(16), 1).unwrap();
+        presets.push((spec, vec![8, 96, 64]));
+    }
     for symmetric in [false, true] {
         for bits in [2, 4, 8] {
             let spec = AffineSpec::matmul_nbits(bits, 32, symmetric, f16);
@@ -233,6 +248,11 @@ fn presets() -> Vec<(AffineSpec, Vec<usize>)> {
         for bits in [1, 3, 4, 6, 8] {
             let spec = AffineSpec::openvino(bits, Blocks(16), 1, symmetric);
             presets.push((spec, vec![8, 96, 64]));
+            // Codes that fill no whole units of OpenVINO's split layouts.
+            for (group, axis) in [(Tensor, 0), (Axis, 0), (Axis, 1), (Blocks(7), 1)] {
+                let spec = AffineSpec::openvino(bits, group, axis, symmetric);
+                presets.push((spec, vec![5, 49, 9]));
+            }
         }
     }
     presets
@@ -291,6 +311,9 @@ fn decoding_is_within_a_step() {
         let step = match spec.element {
             quantlib_codecs::affine::Element::E2M1 => 0.4,
             quantlib_codecs::affine::Element::E4M3 => 0.07,
+            quantlib_codecs::affine::Element::E5M2 => 0.08,
+            quantlib_codecs::affine::Element::Nf4 => 0.16,
+            quantlib_codecs::affine::Element::Fp4 => 0.17,
             _ => step * 1.01 + 0.002,
         };
         let worst = x
@@ -305,6 +328,31 @@ fn decoding_is_within_a_step() {
             dequantize_affine_into(layout, q.planes(), &with(isa, 2), &mut out).unwrap();
             assert!(out == q.dequantize().unwrap(), "{isa}: {spec:?}");
         }
+    }
+}
+
+/// The lengths that OpenVINO gives constants of these types.
+#[test]
+fn split_codes_take_whole_units() {
+    let lengths = |bits: u8| {
+        let spec = AffineSpec::openvino(bits, Group::Tensor, 0, true);
+        [1, 4, 5, 8, 9, 12, 13, 16, 17]
+            .map(|n| AffineLayout::new(&spec, &[n]).unwrap().codes().bytes)
+    };
+    assert_eq!(lengths(3), [3, 3, 3, 3, 6, 6, 6, 6, 9]);
+    assert_eq!(lengths(6), [3, 3, 6, 6, 9, 9, 12, 12, 15]);
+    assert_eq!(lengths(4), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+/// Half an element more than whole bytes: the last code's neighbour is that of zero.
+#[test]
+fn the_last_byte_of_nf4_ends_with_zero() {
+    let x = [1.0f32, -1.0, 0.5];
+    for (name, last) in [("nf4", 0xC7), ("fp4", 0x50)] {
+        let spec = AffineSpec::bnb4(name, 64, DType::F32).unwrap();
+        let q = quantize_affine(x[..].into(), &[3, 1], &spec).unwrap();
+        assert_eq!(q.codes().last(), Some(&last), "{name}");
+        assert_eq!(q.scales(), 1f32.to_le_bytes());
     }
 }
 

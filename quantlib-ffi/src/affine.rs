@@ -16,7 +16,8 @@ use std::ffi::{c_char, c_void};
 pub struct ql_affine_spec {
     /// `sizeof(ql_affine_spec)`, or 0 for the first version of this struct.
     pub struct_size: usize,
-    /// "mlx", "mxfp4", "mxfp8", "nvfp4", "matmulnbits", "qdq" or "openvino"; null means "mlx".
+    /// "mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino", "nf4", "fp4",
+    /// "fp8-e4m3", "fp8-e5m2", or "openvino-" with nf4, fp4, fp8, mxfp4 or mxfp8; null means "mlx".
     pub layout: *const c_char,
     /// The type of scales, such as "f16"; null means what the layout's own tool would write.
     pub scale_type: *const c_char,

@@ -35,12 +35,15 @@ const SMALL: usize = 1 << 18;
 /// scale_dtype : {"float32", "float16", "bfloat16"}, optional
 ///     The type of scales and biases; by default what the tool would write: that of `x`, or float16
 ///     for "openvino".
-/// layout : {"mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino"}
+/// layout : {"mlx", "mxfp4", "mxfp8", "nvfp4", "gpt-oss", "matmulnbits", "qdq", "openvino", ...}
 ///     ``"mlx"`` is ``mx.quantize``; ``"mxfp4"``, ``"mxfp8"`` and ``"nvfp4"`` are its modes, which
 ///     have their own bits, groups and scales; ``"gpt-oss"`` is the first of these, packed as blocks.
 ///     ``"matmulnbits"`` and ``"qdq"`` are what onnxruntime's
 ///     tools write for MatMulNBits (`x` is (N, K) there, the transpose of MatMul's operand) and
-///     DequantizeLinear. ``"openvino"`` is ``nncf.compress_weights``.
+///     DequantizeLinear. ``"openvino"`` is ``nncf.compress_weights``, and ``"openvino-nf4"``, ``-fp4``,
+///     ``-fp8``, ``-mxfp4`` and ``-mxfp8`` its float modes. ``"nf4"`` and ``"fp4"`` are bitsandbytes' types
+///     as onnxruntime's MatMulBnb4 has them, with groups of all elements in their order, and
+///     ``"fp8-e4m3"`` and ``"fp8-e5m2"`` 8-bit floats for DequantizeLinear; these have their own bits.
 /// clip : float or {"entropy", "mse"}, optional
 ///     Keep less than the whole range of what shares a scale: that of so many per cent of the elements
 ///     (99.999 is common), what has the least relative entropy, or the least squared error. The first

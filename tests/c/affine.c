@@ -28,7 +28,9 @@ static void round_trips(void) {
     } cases[] = {
         {NULL, 8, 0, 0, 0.008f},          {"mlx", 3, 0, 0, 0.286f},   {"mxfp8", 0, 0, 0, 0.07f},
         {"matmulnbits", 4, 0, 1, 0.14f},  {"qdq", 16, 2, 0, 0.001f},  {"qdq", 8, 1, 1, 0.005f},
-        {"openvino", 4, 1, 0, 0.08f},
+        {"openvino", 4, 1, 0, 0.08f},     {"nf4", 0, 0, 0, 0.16f},    {"fp4", 0, 0, 0, 0.17f},
+        {"fp8-e4m3", 0, 2, 0, 0.07f},     {"fp8-e5m2", 0, 1, 0, 0.08f}, {"openvino-nf4", 0, 1, 0, 0.16f},
+        {"openvino-mxfp8", 0, 0, 0, 0.07f},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ql_affine_spec spec = mlx();
@@ -128,7 +130,7 @@ static void transcodes(void) {
     CHECK(ql_transcode(&from, &to, NULL) == QL_OK);
     CHECK(ql_dequantize(q4_0, blocks, len, x, LEN, NULL) == QL_OK);
     CHECK(ql_dequantize_affine(&spec, 1, codes, c, scales, s, zeros, z, shape, 2, y, LEN, NULL) == QL_OK);
-    CHECK(memcmp(x, y, sizeof x) == 0);
+    for (int k = 0; k < LEN; k++) CHECK(x[k] == y[k]); /* a zero may change its sign */
     CHECK(ql_transcode(&to, &again, NULL) == QL_OK && memcmp(blocks, back, len) == 0);
 
     again.type = q4_k;

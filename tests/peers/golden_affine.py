@@ -102,6 +102,7 @@ def mlx_cases():
 
 def onnxruntime_cases():
     yield from matmulnbits_cases()
+    yield from bnb4_cases()
     yield from blocked_cases()
     yield from static_cases()
 
@@ -138,6 +139,24 @@ def matmulnbits_cases():
                 group_size=block,
                 symmetric=symmetric,
             )
+
+
+def bnb4_cases():
+    """bitsandbytes' types: groups of all elements in their order, whatever the rows."""
+    from onnxruntime.capi import _pybind_state as native
+
+    def planes(x, kind, block):
+        rows, cols = x.shape
+        codes = np.zeros(-(-rows * cols // 2), np.uint8)
+        scales = np.zeros(-(-rows * cols // block), x.dtype)
+        native.quantize_matmul_bnb4(codes, x, scales, block, kind, rows, cols)
+        return [codes, scales]
+
+    shapes = [[24, 384], [7, 33], [24, 70]]
+    for source, shape, kind in itertools.product(["f32", "f16"], shapes, [0, 1]):
+        for block in [16, 32, 64, 128, 256]:
+            results = (planes(x, kind, block) for x in arrays(source, *shape))
+            yield case(results, source, shape, layout=["fp4", "nf4"][kind], bits=4, group_size=block)
 
 
 def blocked_cases():
@@ -271,6 +290,54 @@ def nncf_cases():
                 group_size=group,
                 axis=-1 if group else 0,
                 symmetric=symmetric,
+            )
+
+
+    yield from nncf_float_cases()
+
+
+def nncf_float_cases():
+    from nncf import CompressWeightsMode
+    from nncf.quantization.algorithms.weight_compression import weight_lowering
+    from nncf.quantization.algorithms.weight_compression.config import WeightCompressionConfig
+    from nncf.tensor import Tensor
+
+    # Ours: the mode, and the type of scales in a model.
+    modes = {
+        "nf4": (CompressWeightsMode.NF4, np.float16),
+        "fp4": (CompressWeightsMode.FP4, np.float16),
+        "fp8": (CompressWeightsMode.FP8_E4M3, np.float16),
+        "mxfp4": (CompressWeightsMode.MXFP4, ml_dtypes.float8_e8m0fnu),
+        "mxfp8": (CompressWeightsMode.MXFP8_E4M3, ml_dtypes.float8_e8m0fnu),
+    }
+    e2m1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 9, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+    tables = {"nf4": weight_lowering.NF4_QUANTILES, "fp4": e2m1, "mxfp4": e2m1}
+
+    def planes(x, mode, group):
+        kind, scale = modes[mode]
+        config = WeightCompressionConfig(kind, group or -1)
+        quantized = weight_lowering.do_float_quantization(Tensor(x), config, (1,))
+        values = np.asarray(quantized.tensor.data, np.float32)
+        scales = np.asarray(quantized.scale.data).astype(scale)
+        if mode not in tables:
+            return [values.astype(ml_dtypes.float8_e4m3fn), scales]
+        # Zeros have a sign in one path of NNCF's, and none in the other; here they have none.
+        order = np.argsort(tables[mode])
+        codes = order[np.searchsorted(tables[mode][order], values + np.float32(0))]
+        assert (tables[mode][codes] == values).all()
+        return [pack(codes.astype(np.uint8), 4), scales]
+
+    for source, mode in itertools.product(["f32", "f16"], modes):
+        for group in [32] if mode.startswith("mx") else [None, 32, 64, 128]:
+            results = (planes(x, mode, group) for x in arrays(source))
+            yield case(
+                results,
+                source,
+                [24, 384],
+                layout=f"openvino-{mode}",
+                bits=8 if mode.endswith("8") else 4,
+                group_size=group,
+                axis=-1 if group else 0,
             )
 
 

@@ -174,3 +174,44 @@ def test_ranges_equal_onnxruntimes_calibration(rng, symmetric, method, skewed):
     assert scale < ql.quantize_affine(x, 8, None, None, symmetric, layout="qdq").scales
     assert q.scales == scale
     assert symmetric or q.zero_points == zero
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(("kind", "name"), [(0, "fp4"), (1, "nf4")])
+@pytest.mark.parametrize("block", [16, 64, 256])
+@pytest.mark.parametrize("shape", [(20, 64), (9, 33)])
+def test_bnb4_equals_onnxruntime(rng, dtype, kind, name, block, shape):
+    x = weights(rng, shape, dtype)
+    codes = np.zeros(-(-x.size // 2), np.uint8)
+    scales = np.zeros(-(-x.size // block), dtype)
+    native.quantize_matmul_bnb4(codes, x, scales, block, kind, *shape)
+    q = ql.quantize_affine(x, group_size=block, layout=name)
+    np.testing.assert_array_equal(q.codes, codes)
+    np.testing.assert_array_equal(q.scales, scales)
+    again = ql.AffineTensor.from_planes(shape, codes, scales.astype(np.float32), group_size=block, layout=name)
+    np.testing.assert_array_equal(again.dequantize(), q.dequantize())
+
+
+@pytest.mark.parametrize("name", ["nf4", "fp4"])
+def test_onnxruntime_decodes_bnb4(rng, name):
+    """MatMulBnb4 with the identity gives the weight back."""
+    weight = weights(rng, (32, 64), "float32")
+    q = ql.quantize_affine(weight, group_size=32, layout=name)
+    attributes = {"K": 64, "N": 32, "block_size": 32, "quant_type": int(name == "nf4")}
+    node = helper.make_node("MatMulBnb4", ["x", "b", "s"], ["y"], domain="com.microsoft", **attributes)
+    got = run(node, [tensor("b", q.codes), tensor("s", q.scales)], {"x": np.eye(64, dtype=np.float32)}, (64, 32), domains=["com.microsoft"])
+    np.testing.assert_array_equal(got.T, q.dequantize())
+
+
+@pytest.mark.parametrize(("name", "kind"), [("e4m3", "float8_e4m3fn"), ("e5m2", "float8_e5m2")])
+def test_fp8_is_the_nearest(rng, name, kind):
+    x = weights(rng, (20, 60), "float32")
+    kind = np.dtype(getattr(ml_dtypes, kind))
+    q = ql.quantize_affine(x, group_size=20, layout=f"fp8-{name}")
+    assert q.codes.dtype == kind and q.scales.shape == (20, 3)
+    largest = np.abs(x.reshape(20, 3, 20)).max(2) / np.float32(ml_dtypes.finfo(kind).max)
+    scales = np.maximum(largest, np.finfo(np.float32).eps)
+    np.testing.assert_array_equal(q.scales, scales)
+    codes = (x / scales.repeat(20, 1)).astype(kind)
+    np.testing.assert_array_equal(q.codes.view(np.uint8), codes.view(np.uint8))
+    np.testing.assert_array_equal(q.dequantize(), codes.astype(np.float32) * scales.repeat(20, 1))

@@ -5,6 +5,7 @@ use super::layout::AffineLayout;
 use super::packing::{Order, unpack};
 use super::spec::{Element, Group, Packing, Zero};
 use super::store::load;
+use super::tables::{E2M1, FP4, NF4};
 use crate::numeric::f8;
 use crate::simd::{Isa, Kernel, Lanes};
 use std::ops::Range;
@@ -163,11 +164,6 @@ struct Meaning<'a> {
     values: &'a mut [f32],
 }
 
-/// What the codes of E2M1 mean.
-const E2M1: [f32; 16] = [
-    0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0,
-];
-
 impl Kernel for Meaning<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
@@ -181,6 +177,13 @@ impl Kernel for Meaning<'_> {
             Element::E2M1 => {
                 pairs.for_each(|(code, value)| *value = E2M1[usize::from(code & 15)]);
             }
+            Element::Nf4 => {
+                pairs.for_each(|(code, value)| *value = NF4[usize::from(code & 15)]);
+            }
+            Element::Fp4 => {
+                pairs.for_each(|(code, value)| *value = FP4[usize::from(code & 15)]);
+            }
+            Element::E5M2 => pairs.for_each(|(code, value)| *value = f8::e5m2(*code)),
             Element::E4M3 => pairs.for_each(|(code, value)| *value = f8::e4m3(*code)),
         }
     }

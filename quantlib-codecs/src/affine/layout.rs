@@ -87,6 +87,8 @@ impl AffineLayout {
                 shape[axis],
                 product(&shape[axis + 1..]),
             ),
+            // All elements are one row of groups.
+            None if spec.packing == Packing::Bnb4 => (1, product(shape), 1),
             None => (product(shape), 1, 1),
         };
         let block = match spec.group {
@@ -212,7 +214,7 @@ impl AffineLayout {
     fn code_byte(&self, unit: usize) -> usize {
         match self.spec.packing {
             Packing::MatMulNBits => unit * self.blob_bytes(),
-            _ => (self.element(unit) * usize::from(self.spec.bits)).div_ceil(8),
+            packing => stream_bytes(packing, self.element(unit), self.spec.bits),
         }
     }
 
@@ -234,7 +236,7 @@ impl AffineLayout {
                 let (row, within) = (group / self.per_outer, group % self.per_outer);
                 row * (self.per_outer * bits).div_ceil(8) + (within * bits).div_ceil(8)
             }
-            (Zero::Point, _) => (group * bits).div_ceil(8),
+            (Zero::Point, packing) => stream_bytes(packing, group, self.spec.bits),
         }
     }
 
@@ -263,7 +265,11 @@ impl AffineLayout {
         let padded = self.spec.packing == Packing::MatMulNBits;
         let points = self.spec.zero == Zero::Point && self.is_grouped();
         let zero_bits = if points || padded { bits } else { 8 };
-        let whole = |count: usize, bits: usize| (count * bits).is_multiple_of(8);
+        let unit = 8 * split_unit(self.spec.packing, self.spec.bits);
+        let whole = |count: usize, bits: usize| match bits == usize::from(self.spec.bits) {
+            true => (count * bits).is_multiple_of(unit),
+            false => (count * bits).is_multiple_of(8),
+        };
         let even = self.len.is_multiple_of(self.block) || self.outer == 1;
         let units = [1, 2, 4, 8].into_iter().find(|a| {
             let rows_fit = !padded || whole(self.per_outer, zero_bits);
@@ -288,9 +294,24 @@ impl AffineLayout {
     }
 }
 
-/// The axis that the scales follow, from the first; `None` if there is one scale for all.
+/// Bytes that are one unit of a stream: the bits of a code lie together only in whole ones.
+fn split_unit(packing: Packing, bits: u8) -> usize {
+    match (packing, bits) {
+        (Packing::OpenVino, 3 | 6) => 3,
+        _ => 1,
+    }
+}
+
+/// Bytes that so many codes take in one stream.
+fn stream_bytes(packing: Packing, codes: usize, bits: u8) -> usize {
+    let unit = split_unit(packing, bits);
+    (codes * usize::from(bits)).div_ceil(8 * unit) * unit
+}
+
+/// The axis that the scales follow, from the first; `None` if there is one scale for all, or if groups
+/// know no axis.
 fn resolve_axis(spec: &AffineSpec, shape: &[usize]) -> Result<Option<usize>> {
-    if spec.group == Group::Tensor {
+    if spec.group == Group::Tensor || spec.packing == Packing::Bnb4 {
         return Ok(None);
     }
     let rank = shape.len() as isize;
@@ -393,11 +414,13 @@ impl Planes<'_> {
         let (bits, signed) = (self.spec.bits, self.spec.element == Element::Signed);
         match (bits, self.spec.element) {
             (8, Element::E4M3) => plane(DType::F8E4M3, shape),
+            (8, Element::E5M2) => plane(DType::F8E5M2, shape),
             (8, _) => plane(if signed { DType::I8 } else { DType::U8 }, shape),
             (16, _) => plane(if signed { DType::I16 } else { DType::U16 }, shape),
             _ => {
                 let elements: usize = shape.iter().product();
-                plane(DType::U8, vec![(elements * usize::from(bits)).div_ceil(8)])
+                let bytes = stream_bytes(self.spec.packing, elements, bits);
+                plane(DType::U8, vec![bytes])
             }
         }
     }
@@ -422,6 +445,9 @@ impl Planes<'_> {
         let mut shape = self.shape.to_vec();
         match (self.spec.packing, self.spec.group, self.axis) {
             (Packing::OpenVino, Group::Blocks(n), _) => return self.split(n, 1),
+            (Packing::Bnb4, Group::Blocks(n), _) => {
+                shape = vec![shape.iter().product::<usize>().div_ceil(n)];
+            }
             (Packing::OpenVino, _, axis) => {
                 for (i, dim) in shape.iter_mut().enumerate() {
                     *dim = if Some(i) == axis { *dim } else { 1 };

@@ -15,6 +15,7 @@ mod parts;
 mod spec;
 mod statistics;
 mod store;
+mod tables;
 mod write;
 
 pub(crate) use decode::{DecodeScratch, Decoder};

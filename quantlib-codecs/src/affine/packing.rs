@@ -17,6 +17,8 @@ pub(super) enum Order {
     /// OpenVINO's u6, twice 4 codes: two bytes of lower nibbles, then one of the upper 2 bits, the
     /// first code highest.
     SixSplit,
+    /// bitsandbytes: the first of two codes in the upper half of a byte.
+    HighNibbleFirst,
 }
 
 impl Order {
@@ -25,6 +27,7 @@ impl Order {
             (Packing::OpenVino, 1) => Self::HighBitFirst,
             (Packing::OpenVino, 3) => Self::ThreeSplit,
             (Packing::OpenVino, 6) => Self::SixSplit,
+            (Packing::Bnb4, _) => Self::HighNibbleFirst,
             _ => Self::LowFirst,
         }
     }
@@ -74,6 +77,7 @@ impl Kernel for Pack<'_> {
             (Order::HighBitFirst, _) => each::<1>(codes, out, high_bit_first),
             (Order::ThreeSplit, _) => each::<3>(codes, out, three_split),
             (Order::SixSplit, _) => each::<6>(codes, out, six_split),
+            (Order::HighNibbleFirst, _) => each::<4>(codes, out, high_nibble_first),
         }
     }
 }
@@ -101,6 +105,7 @@ impl Kernel for Unpack<'_> {
             (Order::HighBitFirst, _) => each_back::<1>(bytes, codes, take_high_bit_first),
             (Order::ThreeSplit, _) => each_back::<3>(bytes, codes, take_three_split),
             (Order::SixSplit, _) => each_back::<6>(bytes, codes, take_six_split),
+            (Order::HighNibbleFirst, _) => each_back::<4>(bytes, codes, take_high_nibble_first),
         }
     }
 }
@@ -175,6 +180,23 @@ fn take_high_bit_first(byte: [u8; 1]) -> u64 {
     take_low_first::<1>(byte).swap_bytes()
 }
 
+/// Neighbouring bytes, swapped.
+#[inline(always)]
+fn swap_pairs(codes: u64) -> u64 {
+    const EVEN: u64 = 0x00ff_00ff_00ff_00ff;
+    (codes & EVEN) << 8 | codes >> 8 & EVEN
+}
+
+#[inline(always)]
+fn high_nibble_first(codes: u64) -> [u8; 4] {
+    low_first::<4>(swap_pairs(codes))
+}
+
+#[inline(always)]
+fn take_high_nibble_first(bytes: [u8; 4]) -> u64 {
+    swap_pairs(take_low_first::<4>(bytes))
+}
+
 #[inline(always)]
 fn three_split(codes: u64) -> [u8; 3] {
     let [second, first] = low_first::<2>(codes.swap_bytes());
@@ -242,6 +264,7 @@ mod tests {
         use Order::*;
         let layouts = (1..=8).map(|bits| (LowFirst, bits));
         let layouts = layouts.chain([(HighBitFirst, 1), (ThreeSplit, 3), (SixSplit, 6)]);
+        let layouts = layouts.chain([(HighNibbleFirst, 4)]);
         for (order, bits) in layouts {
             for isa in Isa::ALL.iter().copied().filter(|isa| isa.is_available()) {
                 let codes = codes(bits, 200);
@@ -250,6 +273,30 @@ mod tests {
                 let mut back = vec![0; 200];
                 unpack(isa, order, bits, &bytes, &mut back);
                 assert_eq!(back, codes, "{order:?} of {bits} bits on {isa}");
+            }
+        }
+    }
+
+    /// Whatever their number, where the last unit is whole: 3 bytes of 8 or 4 codes in the split orders.
+    #[test]
+    fn any_number_of_codes_comes_back() {
+        use Order::*;
+        for (order, bits, unit) in [
+            (LowFirst, 3, 1),
+            (LowFirst, 6, 1),
+            (HighBitFirst, 1, 1),
+            (HighNibbleFirst, 4, 1),
+            (ThreeSplit, 3, 3),
+            (SixSplit, 6, 3),
+        ] {
+            for len in 0..40 {
+                let codes = codes(bits, len);
+                let bytes = (len * usize::from(bits)).div_ceil(8 * unit) * unit;
+                let mut packed = vec![0xa5; bytes];
+                pack(Isa::Portable, order, bits, &codes, &mut packed);
+                let mut back = vec![0; len];
+                unpack(Isa::Portable, order, bits, &packed, &mut back);
+                assert_eq!(back, codes, "{order:?} of {bits} bits, {len} codes");
             }
         }
     }

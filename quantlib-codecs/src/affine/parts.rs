@@ -5,7 +5,7 @@ use super::decode::{Decoder, Params};
 use super::encode::PlanesMut;
 use super::layout::AffineLayout;
 use super::packing::{Order, unpack};
-use super::spec::{AffineSpec, Element, Zero};
+use super::spec::{AffineSpec, Element, Packing, Zero};
 use super::store;
 use super::write::PlaneWriter;
 use crate::dtype::DType;
@@ -13,12 +13,12 @@ use crate::parts::{Form, Origin, Parts};
 use crate::simd::Isa;
 use std::ops::Range;
 
-/// What the parts of a planar tensor mean; `None` if it has scales for more than groups, or codes of
-/// more than 8 bits.
+/// What the parts of a planar tensor mean; `None` if it has scales for more than groups of a row, or codes
+/// of more than 8 bits.
 pub(crate) fn form(layout: &AffineLayout) -> Option<Form> {
     let spec = layout.spec();
     let middle = middle(spec);
-    if !layout.is_grouped() || spec.bits > 8 {
+    if !layout.is_grouped() || spec.bits > 8 || spec.packing == Packing::Bnb4 {
         return None;
     }
     Some(Form {

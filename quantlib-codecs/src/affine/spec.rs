@@ -78,6 +78,12 @@ pub enum Element {
     E2M1,
     /// The 8-bit float with 4 exponent bits and no infinities.
     E4M3,
+    /// The 8-bit float with 5 exponent bits.
+    E5M2,
+    /// bitsandbytes' NF4: 16 quantiles of a normal distribution from -1 to 1.
+    Nf4,
+    /// bitsandbytes' FP4: 0, 1/192, 1/6, 1/4, 1/3, 1/2, 2/3, 1 and their negatives.
+    Fp4,
 }
 
 /// Which elements share a scale.
@@ -121,6 +127,10 @@ pub enum Packing {
     /// OpenVINO constants: as ONNX, but for the layouts of u1, u3 and u6.
     #[serde(rename = "openvino")]
     OpenVino,
+    /// bitsandbytes: groups of the tensor's elements in their order, whatever its rows; the first of
+    /// two 4-bit codes in the upper half of a byte.
+    #[serde(rename = "bnb4")]
+    Bnb4,
 }
 
 /// Whose arithmetic finds scales, zeros and codes. Each is bit-identical to the tool it is named
@@ -142,6 +152,11 @@ pub enum Formula {
     OrtReduced,
     /// `nncf.compress_weights` of NNCF 3.4.0.
     Nncf,
+    /// bitsandbytes' 4-bit types, as onnxruntime 1.31.1 quantizes for MatMulBnb4.
+    Bnb4,
+    /// Floats: the largest magnitude becomes the largest number of the codes, and each element the
+    /// nearest, ties to even. No tool's own.
+    Largest,
 }
 
 /// What a caller asks for by a layout's name; see [`AffineSpec::for_layout`].
@@ -291,9 +306,87 @@ impl AffineSpec {
         }
     }
 
+    /// The weight of onnxruntime's MatMulBnb4, in bitsandbytes' types: the tensor is (N, K), the
+    /// transpose of what MatMul multiplies with, and its elements are divided into groups in their
+    /// order. onnxruntime takes groups of 16 to 256; `dtype` is the type of weights and scales.
+    ///
+    /// # Errors
+    /// `misuse` for another name than `"nf4"` and `"fp4"`.
+    pub fn bnb4(name: &str, block_size: usize, dtype: DType) -> Result<Self> {
+        let element = match name {
+            "nf4" => Element::Nf4,
+            "fp4" => Element::Fp4,
+            _ => {
+                return Err(Error::misuse(format!(
+                    "unknown type '{name}'; bitsandbytes has nf4 and fp4"
+                )));
+            }
+        };
+        Ok(Self {
+            element,
+            symmetric: true,
+            zero: Zero::None,
+            packing: Packing::Bnb4,
+            formula: Formula::Bnb4,
+            ..Self::mlx(4, block_size, dtype)
+        })
+    }
+
+    /// 8-bit floats, `"fp8-e4m3"` or `"fp8-e5m2"`, for ONNX's DequantizeLinear.
+    ///
+    /// # Errors
+    /// `misuse` for any other name.
+    pub fn fp8(name: &str, group: Group, axis: isize, dtype: DType) -> Result<Self> {
+        let element = match name {
+            "fp8-e4m3" => Element::E4M3,
+            "fp8-e5m2" => Element::E5M2,
+            _ => {
+                return Err(Error::misuse(format!(
+                    "unknown type '{name}'; there are fp8-e4m3 and fp8-e5m2"
+                )));
+            }
+        };
+        Ok(Self {
+            element,
+            formula: Formula::Largest,
+            ..Self::qdq(8, group, axis, true, dtype)
+        })
+    }
+
+    /// The float modes of `nncf.compress_weights`: `"nf4"`, `"fp4"` (of 2 exponent bits), `"fp8"` (of
+    /// 4), with scales of f16; and `"mxfp4"` and `"mxfp8"`, with powers of two for groups of 32.
+    ///
+    /// # Errors
+    /// `misuse` for any other name.
+    pub fn openvino_float(mode: &str, group: Group, axis: isize) -> Result<Self> {
+        let (element, bits, scale) = match mode {
+            "nf4" => (Element::Nf4, 4, DType::F16),
+            "fp4" => (Element::E2M1, 4, DType::F16),
+            "fp8" => (Element::E4M3, 8, DType::F16),
+            "mxfp4" => (Element::E2M1, 4, DType::F8E8M0),
+            "mxfp8" => (Element::E4M3, 8, DType::F8E8M0),
+            _ => {
+                return Err(Error::misuse(format!(
+                    "unknown mode '{mode}'; NNCF's float modes here are nf4, fp4, fp8, mxfp4 and mxfp8"
+                )));
+            }
+        };
+        let group = match scale {
+            DType::F8E8M0 => Group::Blocks(32),
+            _ => group,
+        };
+        Ok(Self {
+            element,
+            scale,
+            ..Self::openvino(bits, group, axis, true)
+        })
+    }
+
     /// What a layout's own tool writes, by the layout's name: `"mlx"`, `"matmulnbits"`, `"qdq"`,
     /// `"openvino"`; also MLX's modes `"mxfp4"`, `"mxfp8"` and `"nvfp4"`, and `"gpt-oss"`, which leave
-    /// nothing to wish for. `source` is the type of the weights; `scale` is the tool's choice if `None`.
+    /// nothing to wish for; and with types of their own bitsandbytes' `"nf4"` and `"fp4"`, `"fp8-e4m3"`
+    /// and `"fp8-e5m2"` for DequantizeLinear, and NNCF's `"openvino-nf4"`, `-fp4`, `-fp8`, `-mxfp4` and
+    /// `-mxfp8`. `source` is the type of the weights; `scale` is the tool's choice if `None`.
     ///
     /// # Errors
     /// `misuse` if there is no such layout, or it has no such scales or groups.
@@ -307,11 +400,16 @@ impl AffineSpec {
             "openvino" => Self::openvino(wish.bits, wish.group, wish.axis, wish.symmetric),
             "mxfp4" | "mxfp8" | "nvfp4" => return Self::mlx_float(layout),
             "gpt-oss" => return Ok(Self::gpt_oss()),
-            _ => {
-                return Err(Error::misuse(format!(
-                    "unknown layout '{layout}'; the layouts are mlx, mxfp4, mxfp8, nvfp4, gpt-oss, matmulnbits, qdq and openvino"
-                )));
-            }
+            "nf4" | "fp4" => Self::bnb4(layout, wish.blocks(layout)?, source)?,
+            "fp8-e4m3" | "fp8-e5m2" => Self::fp8(layout, wish.group, wish.axis, source)?,
+            _ => match layout.strip_prefix("openvino-") {
+                Some(mode) => Self::openvino_float(mode, wish.group, wish.axis)?,
+                None => {
+                    return Err(Error::misuse(format!(
+                        "unknown layout '{layout}'; the layouts are mlx, mxfp4, mxfp8, nvfp4, gpt-oss, matmulnbits, qdq, openvino, nf4, fp4, fp8-e4m3, fp8-e5m2, and openvino-nf4, -fp4, -fp8, -mxfp4 and -mxfp8"
+                    )));
+                }
+            },
         };
         if wish.symmetric && !spec.symmetric {
             return Err(Error::misuse(format!(
@@ -339,8 +437,8 @@ impl AffineSpec {
         }
         let float_bits = match element {
             Element::Unsigned | Element::Signed => *bits,
-            Element::E2M1 => 4,
-            Element::E4M3 => 8,
+            Element::E2M1 | Element::Nf4 | Element::Fp4 => 4,
+            Element::E4M3 | Element::E5M2 => 8,
         };
         if *bits != float_bits {
             return Err(Error::misuse(format!(
@@ -393,6 +491,15 @@ impl AffineSpec {
                 "MLX has codes of 1 to 6 and 8 bits, not {}",
                 self.bits
             ))),
+            Packing::Bnb4 if !matches!(self.element, Element::Nf4 | Element::Fp4) => {
+                Err(Error::misuse(format!(
+                    "bitsandbytes has codes of NF4 and FP4, not {:?}",
+                    self.element
+                )))
+            }
+            Packing::Bnb4 if !matches!(self.group, Group::Blocks(n) if n % 2 == 0) => Err(
+                Error::misuse("bitsandbytes has scales for groups of an even number of elements"),
+            ),
             Packing::Mlx | Packing::MatMulNBits if !matches!(self.group, Group::Blocks(_)) => {
                 Err(Error::misuse(format!(
                     "{:?} has scales for groups only; say how many elements are one",

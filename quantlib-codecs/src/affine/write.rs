@@ -2,10 +2,13 @@
 
 use super::layout::AffineLayout;
 use super::packing::{Order, pack};
-use super::spec::{Packing, Zero};
+use super::spec::{Element, Packing, Zero};
 use super::store::store;
 use crate::simd::Isa;
 use std::ops::Range;
+
+/// NF4's code of zero.
+const NF4_ZERO: u8 = 7;
 
 /// Writes parts of the planes of a tensor.
 #[derive(Clone, Copy)]
@@ -21,6 +24,14 @@ impl PlaneWriter<'_> {
         self.pad(units, codes);
         let spec = self.layout.spec();
         pack(self.isa, Order::of(spec), spec.bits, codes, out);
+        // onnxruntime fills the last byte up with the code of zero.
+        if spec.element == Element::Nf4
+            && spec.packing == Packing::Bnb4
+            && codes.len() % 2 == 1
+            && let Some(last) = out.last_mut()
+        {
+            *last |= NF4_ZERO;
+        }
     }
 
     /// Fills up groups that are shorter than their place, as onnxruntime leaves them: zeros, but for the

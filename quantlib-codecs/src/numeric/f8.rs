@@ -15,6 +15,7 @@ pub fn e4m3(code: u8) -> f32 {
 }
 
 /// The value of a float with 5 exponent bits (`float8_e5m2`): the upper half of an f16.
+#[inline(always)]
 pub fn e5m2(code: u8) -> f32 {
     F16::from_bits(u16::from(code) << 8).to_f32()
 }
@@ -36,6 +37,27 @@ pub fn to_e4m3(x: f32) -> u8 {
         normal
     };
     let code = if size >= 448.0 { 0x7E } else { code };
+    let code = if x.is_nan() { 0x7F } else { code };
+    sign | code as u8
+}
+
+/// The nearest float with 5 exponent bits, ties to even; what is larger than 57344, also an infinity,
+/// becomes that, NaN the NaN.
+#[inline(always)]
+pub fn to_e5m2(x: f32) -> u8 {
+    let sign = (x.to_bits() >> 24) as u8 & 0x80;
+    let size = x.abs();
+    // Adding 2^7 leaves the spacing of subnormal codes, 2^-16.
+    let subnormal = (size + 128.0).to_bits() - 128f32.to_bits();
+    let bits = size.to_bits();
+    // The exponent's bias goes from 127 to 15, the mantissa from 23 bits to 2.
+    let normal = (bits.wrapping_add(0xf_ffff + ((bits >> 21) & 1)) >> 21).wrapping_sub(112 << 2);
+    let code = if size < 2f32.powi(-14) {
+        subnormal
+    } else {
+        normal
+    };
+    let code = if size >= 57344.0 { 0x7B } else { code };
     let code = if x.is_nan() { 0x7F } else { code };
     sign | code as u8
 }
@@ -80,6 +102,18 @@ mod tests {
             assert_eq!(to_e4m3(middle.next_down()), code);
             assert_eq!(to_e4m3(middle.next_up()), code + 1);
         }
+        for code in 0..0x7B {
+            let (x, next) = (e5m2(code), e5m2(code + 1));
+            let middle = (x + next) / 2.0;
+            let even = code + (code & 1);
+            assert_eq!(to_e5m2(x), code);
+            assert_eq!(to_e5m2(-x), code | 0x80);
+            assert_eq!(to_e5m2(middle), even);
+            assert_eq!(to_e5m2(middle.next_down()), code);
+            assert_eq!(to_e5m2(middle.next_up()), code + 1);
+        }
+        assert_eq!([57344.0, 60000.0, f32::INFINITY].map(to_e5m2), [0x7B; 3]);
+        assert_eq!(to_e5m2(f32::NAN), 0x7F);
         assert_eq!([448.0, 449.0, 1e9].map(to_e4m3), [0x7E; 3]);
         assert_eq!(to_e4m3(f32::NAN), 0x7F);
     }

@@ -295,6 +295,9 @@ fn element(element: Element) -> &'static str {
         Element::Unsigned | Element::Signed => "integers",
         Element::E2M1 => "4-bit floats (E2M1)",
         Element::E4M3 => "8-bit floats (E4M3)",
+        Element::E5M2 => "8-bit floats (E5M2)",
+        Element::Nf4 => "NF4",
+        Element::Fp4 => "FP4",
         _ => "another kind",
     }
 }

@@ -205,6 +205,7 @@ fn name(encoding: &Encoding) -> String {
         Packing::MatMulNBits => "MatMulNBits",
         Packing::Onnx => "DequantizeLinear",
         Packing::OpenVino => "OpenVINO",
+        Packing::Bnb4 => "MatMulBnb4",
     };
     format!("{layout} ({encoding}, scales of {})", spec.scale)
 }

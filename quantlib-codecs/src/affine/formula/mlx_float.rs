@@ -1,15 +1,9 @@
 //! MLX's floating-point modes, as its CPU backend computes them.
 
+use super::floats::Small;
 use super::{Fit, Formula, round_to};
 use crate::dtype::DType;
 use crate::numeric::f8;
-
-/// The elements of a mode.
-pub(super) trait Small: Copy + Send + Sync {
-    const MAX: f32;
-    /// The nearest value's code.
-    fn nearest(x: f32) -> i32;
-}
 
 /// 4-bit floats, between two values the one nearer to zero. (From 2^9 times the scale on, which bf16
 /// weights above 229376 reach in nvfp4, MLX compares distances that are rounded and picks others.)
@@ -28,19 +22,6 @@ impl Small for E2M1 {
         }
         // Zero has no sign.
         code + 8 * i32::from(x < 0.0 && size > 0.25)
-    }
-}
-
-/// 8-bit floats, ties to even.
-#[derive(Clone, Copy)]
-pub(super) struct E4M3;
-
-impl Small for E4M3 {
-    const MAX: f32 = 448.0;
-
-    #[inline(always)]
-    fn nearest(x: f32) -> i32 {
-        i32::from(f8::to_e4m3(x))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whose arithmetic finds scales, zeros and codes: one file a tool.
 
+mod floats;
 mod mlx;
 mod mlx_float;
 mod nncf;
@@ -11,8 +12,9 @@ use super::spec::{AffineSpec, Element, Formula as Name, Group, Packing, Zero};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::numeric::{Bf16, F16};
+use floats::{Bnb4, EvenE2M1, EvenE4M3, EvenE5M2, Fp4, HalfE4M3, Largest, Nf4, NncfNf4, Small};
 use mlx::Mlx;
-use mlx_float::{E2M1, E4M3, PowerOfTwo, SmallFloat};
+use mlx_float::{E2M1, PowerOfTwo, SmallFloat};
 use nncf::Nncf;
 use ort_blocks::{OrtBlocks, Variant};
 use ort_gather::OrtGather;
@@ -111,7 +113,16 @@ pub(super) fn choose<W: WithFormula>(
             DType::F8E4M3 => Ok(work.run(SmallFloat::new(source, E2M1))),
             _ => Ok(work.run(PowerOfTwo::new(source, E2M1))),
         },
-        (Name::Mlx, Element::E4M3, Zero::None) => Ok(work.run(PowerOfTwo::new(source, E4M3))),
+        (Name::Mlx, Element::E4M3, Zero::None) => Ok(work.run(PowerOfTwo::new(source, EvenE4M3))),
+        (Name::Bnb4, Element::Nf4, Zero::None) => Ok(work.run(Bnb4(Nf4))),
+        (Name::Bnb4, Element::Fp4, Zero::None) => Ok(work.run(Bnb4(Fp4))),
+        (Name::Nncf, Element::Nf4, Zero::None) => Ok(largest(spec, NncfNf4, work)),
+        (Name::Largest | Name::Nncf, Element::E2M1, Zero::None) => {
+            Ok(largest(spec, EvenE2M1, work))
+        }
+        (Name::Nncf, Element::E4M3, Zero::None) => Ok(largest(spec, HalfE4M3, work)),
+        (Name::Largest, Element::E4M3, Zero::None) => Ok(largest(spec, EvenE4M3, work)),
+        (Name::Largest, Element::E5M2, Zero::None) => Ok(largest(spec, EvenE5M2, work)),
         (Name::OrtBlocks, ..) if integers && bits <= 8 && zero_fits => {
             let variant = match spec.packing {
                 Packing::MatMulNBits => Variant::MatMul,
@@ -145,6 +156,10 @@ pub(super) fn choose<W: WithFormula>(
             if symmetric { "symmetric" } else { "asymmetric" },
         ))),
     }
+}
+
+fn largest<S: Small, W: WithFormula>(spec: &AffineSpec, small: S, work: W) -> W::Output {
+    work.run(Largest::new(spec.scale, small))
 }
 
 #[cfg(test)]
