@@ -244,6 +244,92 @@ static void folders(const char *src, const char *folder) {
     CHECK(ql_convert_model(path[1], in_folder(folder, "exact.gguf"), "auto", &options) == QL_OK);
 }
 
+/* A message of protobuf that grows. */
+struct message {
+    unsigned char bytes[8192];
+    size_t len;
+};
+
+static void number(struct message *to, unsigned char field, size_t value) {
+    to->bytes[to->len++] = (unsigned char)(field << 3);
+    for (; value > 127; value >>= 7) to->bytes[to->len++] = (unsigned char)(value | 128);
+    to->bytes[to->len++] = (unsigned char)value;
+}
+
+static void bytes(struct message *to, unsigned char field, const void *from, size_t len) {
+    number(to, field, len);
+    /* The same, but for the kind of the field, in the byte before the length. */
+    to->bytes[to->len - (len > 127 ? len > 16383 ? 4 : 3 : 2)] |= 2;
+    memcpy(to->bytes + to->len, from, len);
+    to->len += len;
+}
+
+static void string(struct message *to, unsigned char field, const char *from) { bytes(to, field, from, strlen(from)); }
+
+static void onnx_value(struct message *graph, unsigned char field, const char *name, size_t cols) {
+    struct message value = {{0}, 0}, type = {{0}, 0}, tensor = {{0}, 0}, shape = {{0}, 0}, dim = {{0}, 0};
+    number(&dim, 1, cols);
+    bytes(&shape, 1, dim.bytes, dim.len);
+    bytes(&shape, 1, dim.bytes, dim.len);
+    number(&tensor, 1, 1);
+    bytes(&tensor, 2, shape.bytes, shape.len);
+    bytes(&type, 1, tensor.bytes, tensor.len);
+    string(&value, 1, name);
+    bytes(&value, 2, type.bytes, type.len);
+    bytes(graph, field, value.bytes, value.len);
+}
+
+/* A product of matrices, quantized with settings. */
+static void onnx(const char *folder) {
+    enum { N = 32 };
+    static char path[2][4096];
+    static float weights[N * N];
+    static struct message model, graph, node, opset, weight;
+    snprintf(path[0], sizeof path[0], "%s/in.onnx", folder);
+    snprintf(path[1], sizeof path[1], "%s/out.onnx", folder);
+    for (int i = 0; i < N * N; i++) weights[i] = (float)(i % 7) - 3;
+    string(&node, 1, "x");
+    string(&node, 1, "w");
+    string(&node, 2, "y");
+    string(&node, 3, "product");
+    string(&node, 4, "MatMul");
+    number(&weight, 1, N);
+    number(&weight, 1, N);
+    number(&weight, 2, 1);
+    string(&weight, 8, "w");
+    bytes(&weight, 9, weights, sizeof weights);
+    bytes(&graph, 1, node.bytes, node.len);
+    string(&graph, 2, "g");
+    bytes(&graph, 5, weight.bytes, weight.len);
+    onnx_value(&graph, 11, "x", N);
+    onnx_value(&graph, 12, "y", N);
+    number(&opset, 2, 21);
+    number(&model, 1, 10);
+    bytes(&model, 7, graph.bytes, graph.len);
+    bytes(&model, 8, opset.bytes, opset.len);
+    FILE *file = fopen(path[0], "wb");
+    CHECK(file && fwrite(model.bytes, 1, model.len, file) == model.len && fclose(file) == 0);
+
+    ql_options options = {0};
+    ql_model *made = NULL;
+    ql_tensor_info info;
+    size_t sizes = 0;
+    options.struct_size = sizeof options;
+    options.settings = "block-size=16\nsymmetric\nlayout=matmulnbits\naccuracy-level=4";
+    CHECK(ql_quantize_model(path[0], path[1], "int4", &options) == QL_OK);
+    CHECK(ql_model_open(path[1], &made) == QL_OK && ql_model_tensor_count(made) == 2);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(ql_model_tensor_info(made, i, &info) == QL_OK);
+        sizes += info.nbytes;
+    }
+    CHECK(sizes == N * N / 2 + N * (N / 16) * sizeof(float)); /* codes and scales, no zero points */
+    ql_model_close(made);
+    options.settings = "exclude=prod";
+    CHECK(ql_quantize_model(path[0], path[1], "int4", &options) == QL_OK);
+    CHECK(ql_model_open(path[1], &made) == QL_OK && ql_model_tensor_count(made) == 1);
+    ql_model_close(made);
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
     ql_model *model = NULL;
@@ -254,6 +340,7 @@ int main(int argc, char **argv) {
     write(argv[2]);
     quantize(argv[1], argv[2]);
     folders(argv[1], argv[2]);
+    onnx(argv[2]);
     puts("c model: ok");
     return 0;
 }
