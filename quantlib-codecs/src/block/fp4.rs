@@ -78,15 +78,14 @@ pub(super) fn codes_by_octaves<S: Narrow, const N: usize>(
         let x = s.load(x);
         let quarters = s.quarter_octaves(x, half_scale);
         let signs = s.signs(x);
-        for ((code, quarters), sign) in codes.iter_mut().zip(quarters).zip(signs) {
-            for middle in QUARTERS {
-                *code += u8::from(quarters >= middle);
+        for middle in QUARTERS {
+            for (code, quarters) in codes.iter_mut().zip(&quarters) {
+                *code += u8::from(*quarters >= middle);
             }
-            *code |= if sign < 0 && quarters >= QUARTERS[0] {
-                8
-            } else {
-                0
-            };
+        }
+        for ((code, quarters), sign) in codes.iter_mut().zip(quarters).zip(signs) {
+            let negative = sign < 0 && quarters >= QUARTERS[0];
+            *code |= u8::from(negative) << 3;
         }
     }
     Some(codes)

@@ -34,6 +34,8 @@ const ALLOWED: &[&str] = &[
     "FoundCodes",
     "codebook::fit::",
     "mxfp4::encode_ref",
+    "mxfp4::exponent_by_logarithm",
+    "thirty_two::scalar_",
     // Scalar, once for each block.
     "codebook::scales::quantize_scales",
     "codebook::signs::pack_signs_and_scale",

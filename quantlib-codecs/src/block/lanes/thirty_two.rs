@@ -79,9 +79,8 @@ pub(in crate::block) fn symmetric_scales<L: Lanes>(
     let (min, max) = l.ranges::<32, 32>(blocks, 0);
     let farthest = l.select(l.lt(l.neg(min), max), max, min);
     // The first of both has to be looked for.
-    let farthest = by_lane(l, l.eq(l.neg(min), max), farthest, |i| {
-        number::extreme(blocks[i])
-    });
+    let either = l.eq(l.neg(min), max);
+    let farthest = by_lane(l, either, farthest, blocks, scalar_farthest);
     let scale = l.div(farthest, l.splat(-half as f32));
     Scales::of(l, scale, l.splat(0.0))
 }
@@ -108,26 +107,52 @@ pub(in crate::block) fn affine_scales<L: Lanes>(
     let (min, max) = l.ranges::<32, 32>(blocks, 0);
     let zero = l.splat(0.0);
     // Of zeros with both signs the first counts.
-    let min = by_lane(l, l.eq(min, zero), min, |i| number::range(blocks[i]).0);
-    let max = by_lane(l, l.eq(max, zero), max, |i| number::range(blocks[i]).1);
+    let min = by_lane(l, l.eq(min, zero), min, blocks, scalar_min);
+    let max = by_lane(l, l.eq(max, zero), max, blocks, scalar_max);
     Scales::of(l, l.div(l.sub(max, min), l.splat(top as f32)), min)
 }
 
-/// `a`, but what the function gives for its lane where `mask` is set.
+/// `a`, but what the function gives for its lane's block where `mask` is set.
 #[inline(always)]
-fn by_lane<L: Lanes>(l: L, mask: L::M, a: L::F, of_lane: impl Fn(usize) -> f32) -> L::F {
+fn by_lane<L: Lanes>(
+    l: L,
+    mask: L::M,
+    a: L::F,
+    blocks: &[&[f32; 32]; MAX_LANES],
+    of_block: fn(&[f32; 32]) -> f32,
+) -> L::F {
     if !l.any(mask) {
         return a;
     }
     let [mut lanes, mut wanted] = [[0.0; MAX_LANES]; 2];
     l.store(a, &mut lanes);
     l.store(l.select(mask, l.splat(1.0), l.splat(0.0)), &mut wanted);
-    for (i, lane) in lanes[..L::N].iter_mut().enumerate() {
+    for i in 0..L::N {
         if wanted[i] != 0.0 {
-            *lane = of_lane(i);
+            lanes[i] = of_block(blocks[i]);
         }
     }
     l.read(&lanes)
+}
+
+// Rare, so that they need not be compiled for every instruction set.
+
+#[cold]
+#[inline(never)]
+fn scalar_farthest(block: &[f32; 32]) -> f32 {
+    number::extreme(block)
+}
+
+#[cold]
+#[inline(never)]
+fn scalar_min(block: &[f32; 32]) -> f32 {
+    number::range(block).0
+}
+
+#[cold]
+#[inline(never)]
+fn scalar_max(block: &[f32; 32]) -> f32 {
+    number::range(block).1
 }
 
 #[inline(always)]
