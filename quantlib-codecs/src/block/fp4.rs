@@ -78,13 +78,9 @@ pub(super) fn codes_by_octaves<S: Narrow, const N: usize>(
         let x = s.load(x);
         let quarters = s.quarter_octaves(x, half_scale);
         let signs = s.signs(x);
-        for middle in QUARTERS {
-            for (code, quarters) in codes.iter_mut().zip(&quarters) {
-                *code += u8::from(*quarters >= middle);
-            }
-        }
-        for ((code, quarters), sign) in codes.iter_mut().zip(quarters).zip(signs) {
-            let negative = sign < 0 && quarters >= QUARTERS[0];
+        *codes = s.count_reached(&QUARTERS, &quarters);
+        for (code, sign) in codes.iter_mut().zip(signs) {
+            let negative = (sign < 0) & (*code > 0);
             *code |= u8::from(negative) << 3;
         }
     }

@@ -22,6 +22,8 @@ pub(crate) trait Narrow: Sixteen {
     fn quarter_octaves(self, a: Self::F, one: f32) -> [i8; 16];
     /// Bytes that are negative where `a` has a negative sign.
     fn signs(self, a: Self::F) -> [i8; 16];
+    /// How many of the thresholds each of the bytes reaches.
+    fn count_reached<const N: usize>(self, thresholds: &[i8; N], bytes: &[i8; 16]) -> [u8; 16];
     /// `low & 15 | high << 4`, byte by byte.
     fn nibbles(self, low: &[u8; 16], high: &[u8; 16]) -> [u8; 16];
     /// Bit `i` is bit `bit` of byte `i`.
@@ -125,6 +127,17 @@ impl Narrow for super::Portable {
     }
 
     #[inline(always)]
+    fn count_reached<const N: usize>(self, thresholds: &[i8; N], bytes: &[i8; 16]) -> [u8; 16] {
+        let mut counts = [0; 16];
+        for threshold in thresholds {
+            for (count, byte) in counts.iter_mut().zip(bytes) {
+                *count += u8::from(threshold <= byte);
+            }
+        }
+        counts
+    }
+
+    #[inline(always)]
     fn nibbles(self, low: &[u8; 16], high: &[u8; 16]) -> [u8; 16] {
         let mut bytes = [0; 16];
         for ((byte, low), high) in bytes.iter_mut().zip(low).zip(high) {
@@ -197,6 +210,8 @@ mod tests {
                 let scaled = s.mul(b, s.splat(factor));
                 let quarters = s.quarter_octaves(scaled, one);
                 self.0.extend(quarters.map(|quarter| quarter as u8));
+                self.0
+                    .extend(s.count_reached(&[-127, -4, 0, 1, 127], &quarters));
                 self.0
                     .extend(s.signs(scaled).map(|sign| u8::from(sign < 0)));
             }

@@ -41,6 +41,11 @@ impl Narrow for Avx512 {
     }
 
     #[inline(always)]
+    fn count_reached<const N: usize>(self, thresholds: &[i8; N], bytes: &[i8; 16]) -> [u8; 16] {
+        count_reached(thresholds, bytes)
+    }
+
+    #[inline(always)]
     fn nibbles(self, low: &[u8; 16], high: &[u8; 16]) -> [u8; 16] {
         nibbles(low, high)
     }
@@ -122,6 +127,11 @@ impl Narrow for Avx2 {
     }
 
     #[inline(always)]
+    fn count_reached<const N: usize>(self, thresholds: &[i8; N], bytes: &[i8; 16]) -> [u8; 16] {
+        count_reached(thresholds, bytes)
+    }
+
+    #[inline(always)]
     fn nibbles(self, low: &[u8; 16], high: &[u8; 16]) -> [u8; 16] {
         nibbles(low, high)
     }
@@ -150,6 +160,21 @@ impl Narrow for Avx2 {
             let bytes = narrow(_mm256_permute4x64_epi64::<0xd8>(words));
             bytemuck::cast(_mm_min_epu8(bytes, _mm_set1_epi8((high - low) as i8)))
         }
+    }
+}
+
+#[inline(always)]
+fn count_reached<const N: usize>(thresholds: &[i8; N], bytes: &[i8; 16]) -> [u8; 16] {
+    // SAFETY: the instructions are of SSE2, which every x86-64 has; 16 bytes are read, at any alignment.
+    unsafe {
+        let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+        let mut counts = _mm_setzero_si128();
+        for threshold in thresholds {
+            // Where it holds, the comparison gives -1.
+            let below = _mm_cmpgt_epi8(_mm_set1_epi8(*threshold), bytes);
+            counts = _mm_add_epi8(counts, below);
+        }
+        bytemuck::cast(_mm_add_epi8(counts, _mm_set1_epi8(N as i8)))
     }
 }
 
