@@ -391,7 +391,7 @@ fn quantized_weights_do_not_depend_on_threads_or_memory() {
     .concat();
     let (_folder, path) = folder_with("model.onnx", &model(graph));
     let expected = int4_of(&path, JobOptions::default());
-    for (threads, memory_limit) in [(1, 48 << 10), (3, 96 << 10), (2, 1 << 20)] {
+    for (threads, memory_limit) in [(1, 72 << 10), (3, 96 << 10), (2, 1 << 20)] {
         let mut options = JobOptions::default();
         options.threads = threads;
         options.memory_limit = memory_limit;

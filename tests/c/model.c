@@ -221,7 +221,8 @@ static void folders(const char *src, const char *folder) {
         CHECK(ql_quantize_model(src, path[0], "mlx-4bit", &options) == QL_ERROR_MISUSE);
     }
     options.settings = "block-size=32\nsymmetric\nexclude=lm_head\nnode=wte=int8";
-    CHECK(ql_quantize_model("no/such/model.onnx", path[0], "int4", &options) == QL_ERROR_IO);
+    const char *onnx = in_folder(folder, "int4.onnx");
+    CHECK(ql_quantize_model("no/such/model.onnx", onnx, "int4", &options) == QL_ERROR_IO);
     options.settings = "accuracy-level=x";
     CHECK(ql_quantize_model("no/such/model.onnx", path[0], "int4", &options) == QL_ERROR_MISUSE);
     options.settings = "group-size=32\n layer-type = lm_head=mlx-8bit\n";
