@@ -216,7 +216,7 @@ def test_what_cannot_be_quantized_is_told(rng, tmp_path):
 
 def test_memory_limit_and_threads_change_nothing(products, tmp_path):
     outs = []
-    for number, options in enumerate([{}, {"memory_limit": 1 << 16, "threads": 1}]):
+    for number, options in enumerate([{}, {"memory_limit": 1 << 17, "threads": 1}]):
         out = tmp_path / f"{number}.onnx"
         ql.quantize_model(products, out, "dynamic-int8", **options)
         outs.append(out.read_bytes())
