@@ -9,34 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from graphs import make, session
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 import quantlib as ql
-
-
-def session(path, precise=False):
-    options = ort.SessionOptions()
-    if precise:
-        # Products of u8 and s8 do not saturate, on older CPUs either.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def make(path, nodes, weights, inputs, outputs, opset=17):
-    value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [value(name, shape) for name, shape in inputs.items()],
-        [value(name, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    ir = {13: 7, 17: 8, 21: 10}[opset]
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-    return path
 
 
 @pytest.fixture

@@ -6,32 +6,15 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from graphs import make, session
+from onnx import TensorProto, helper
 
 import quantlib as ql
 
 
-def make(path, nodes, weights, inputs, outputs, opset=17, element=TensorProto.FLOAT):
-    value = lambda name, shape: helper.make_tensor_value_info(name, element, shape)
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [value(name, shape) for name, shape in inputs.items()],
-        [value(name, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-    return path
-
-
 def run(path, inputs):
-    options = ort.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]).run(None, inputs)
+    return session(path, precise=True).run(None, inputs)
 
 
 def operators(path):
