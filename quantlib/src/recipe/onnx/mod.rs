@@ -198,6 +198,7 @@ fn each_node(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Result<()> {
     let mut narrow = narrow::Narrow::default();
     let sensitive = sensitive::find(draft, wish);
     let is_static = wish.recipe.activations().is_some();
+    let is_whole = static_qdq::Scheme::of(wish.recipe).is_some_and(static_qdq::Scheme::is_whole);
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     let in_blocks = OnnxQuantization {
         accuracy_level: wish.accuracy_level.or(Some(4)),
@@ -209,7 +210,8 @@ fn each_node(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Result<()> {
         for (index, node) in draft.nodes(graph) {
             let place = (graph, index);
             let has_weight = (1..3).any(|input| draft.weight_at(place, input).is_some());
-            if has_weight && WITH_WEIGHTS.contains(&node.op_type()) {
+            let in_integers = is_whole && node.is("ConvTranspose");
+            if has_weight && WITH_WEIGHTS.contains(&node.op_type()) && !in_integers {
                 *others.entry(node.op_type()).or_default() += 1;
             }
             let Some(weight) = weight_of(draft, place, &node) else {

@@ -30,7 +30,7 @@ pub(super) fn put_weights(
     let mut read = Vec::new();
     for (site, scale) in sites.iter().zip(scales) {
         let key = (site.weight, site.axis);
-        let mut spec = channels(scheme.weight_bits, site.axis);
+        let mut spec = channels(scheme.bits_of(site), site.axis);
         if unsigned.contains(&site.weight) {
             spec.element = Element::Unsigned;
         }
@@ -278,6 +278,14 @@ pub(super) fn stored_codes(
 pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     let each = bytes.as_chunks::<4>().0.iter();
     each.map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// Whether a constant is of the main graph, never changes, and has elements of f32.
+pub(super) fn is_float(draft: &Draft<'_>, weight: usize) -> bool {
+    let constant = &draft.graphs.weights[weight];
+    let info = draft.info(weight);
+    let is_float = info.is_some_and(|info| info.dtype == DType::F32 && info.elements() > 0);
+    is_float && constant.graph == 0 && draft.is_constant(constant)
 }
 
 /// Hands all elements of a tensor of f32 to `look`, in pieces, with the index of the first.

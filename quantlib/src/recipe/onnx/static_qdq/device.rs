@@ -6,10 +6,11 @@ use super::super::draft::{Draft, Place};
 use super::super::wish::Choice;
 use super::activation::{Activation, Params};
 use super::edits::Edits;
+use super::gelu::Gelu;
+use super::role::Role;
 use super::site::Site;
 use super::{Scheme, constant, site};
 use crate::calibrate::{Calibration, Observer, Range, TensorRange};
-use crate::dtype::DType;
 use crate::error::Result;
 use crate::format::onnx::schema::{graph, value};
 use crate::format::onnx::{Node, Tensor};
@@ -56,11 +57,6 @@ const MOVES: &[&str] = &[
 /// Operators that pass masks on, until a Softmax uses them up.
 const MASKED: &[&str] = &["Add", "Sub", "Mul", "Where", "Max", "Min", "Concat", "Cast"];
 
-/// Operators whose further inputs are no values, though they may be floats.
-const SETTINGS: &[&str] = &[
-    "Resize", "Upsample", "Clip", "Pad", "Range", "Dropout", "TopK",
-];
-
 /// Operators with bodies, and those that have nothing to calculate with integers.
 const WIDE: &[&str] = &[
     "If",
@@ -104,13 +100,20 @@ pub(super) fn apply(
         constants: HashMap::new(),
         masked: HashSet::new(),
         taken: sites.iter().flat_map(own_inputs).collect(),
+        rounded: HashMap::new(),
     };
     for name in inputs(draft) {
         work.input(draft, &name);
     }
+    let gelus = Gelu::find(draft, wish);
+    let within: HashSet<_> = gelus.iter().flat_map(|gelu| &gelu.nodes).copied().collect();
     let nodes: Vec<_> = draft.nodes(0).collect();
     for (index, node) in nodes {
         let place = (0, index);
+        if within.contains(&index) {
+            work.part_of_gelu(draft, place, &node, &gelus);
+            continue;
+        }
         let excluded = matches!(wish.choose(&node), Choice::Excluded(_));
         let has_other = draft.replacement(place).is_some();
         if !excluded && !has_other && !WIDE.contains(&node.op_type()) {
@@ -126,6 +129,12 @@ pub(super) fn apply(
     let none = HashSet::new();
     constant::put_weights(draft, &mut edits, &sites, &scales, &none, scheme)?;
     super::tell(draft, calibration, params.keys(), sites.len());
+    if !gelus.is_empty() {
+        draft.note(format!(
+            "{} times five nodes around an Erf, which the execution provider lacks, are one Gelu",
+            gelus.len()
+        ));
+    }
     edits.make(draft);
     Ok(())
 }
@@ -149,6 +158,8 @@ struct Work<'c> {
     masked: HashSet<String>,
     /// Inputs of nodes that are taken care of.
     taken: HashSet<(Place, usize)>,
+    /// What the rounded inputs of the model are called.
+    rounded: HashMap<String, String>,
 }
 
 impl Work<'_> {
@@ -159,25 +170,25 @@ impl Work<'_> {
         let params = Params::of(usable(range), self.scheme);
         let rounded = Activation::put(draft, &mut self.edits, name, params, self.scheme);
         self.edits.readers(draft, name, &rounded.output);
+        self.rounded.insert(name.to_owned(), rounded.output);
         self.params.insert(name.to_owned(), params);
     }
 
     /// Rounds the constants that a node reads as activations.
     fn constants(&mut self, draft: &mut Draft<'_>, place: Place, node: &Node<'_>) -> Result<()> {
-        let normalizes = node.is("LayerNormalization");
         let inputs: Vec<_> = node.inputs().map(str::to_owned).collect();
         for (at, name) in inputs.iter().enumerate() {
             let Some(weight) = draft.weight_at(place, at) else {
                 continue;
             };
-            let is_setting = at > 0 && SETTINGS.contains(&node.op_type());
-            if is_setting || self.taken.contains(&(place, at)) || !is_float(draft, weight) {
+            if self.taken.contains(&(place, at)) || !constant::is_float(draft, weight) {
                 continue;
             }
-            let output = match (normalizes, at) {
-                (true, 1) => constant::put(draft, weight, constant::whole(8), self.scheme)?,
-                (true, 2) => self.norm_bias(draft, place, node, weight)?,
-                _ => self.constant(draft, name, weight)?,
+            let output = match Role::of(node, at) {
+                Role::Wide => continue,
+                Role::Factor => constant::put(draft, weight, constant::whole(8), self.scheme)?,
+                Role::Bias => self.bias(draft, place, node, weight)?,
+                Role::Value => self.constant(draft, name, weight)?,
             };
             self.edits.input(place, at, &output);
             draft.release(weight);
@@ -197,6 +208,34 @@ impl Work<'_> {
                 Activation::replace(draft, &mut self.edits, output, name, params, self.scheme);
                 self.params.insert(name.to_owned(), params);
             }
+        }
+    }
+
+    /// Takes a node out that is part of a GELU; the last makes room for the one node.
+    fn part_of_gelu(
+        &mut self,
+        draft: &mut Draft<'_>,
+        place: Place,
+        node: &Node<'_>,
+        gelus: &[Gelu],
+    ) {
+        let inputs = (0..node.inputs().count()).filter_map(|at| draft.weight_at(place, at));
+        let constants: Vec<_> = inputs.collect();
+        constants
+            .into_iter()
+            .for_each(|weight| draft.release(weight));
+        let own = match gelus.iter().find(|gelu| gelu.last == place.1) {
+            Some(gelu) => {
+                let input = self.rounded.get(&gelu.input).unwrap_or(&gelu.input);
+                let output = node.outputs().next().unwrap_or_default();
+                vec![gelu.node(draft, input, output)]
+            }
+            None => Vec::new(),
+        };
+        let is_last = !own.is_empty();
+        self.edits.replace(place, own);
+        if is_last {
+            self.outputs(draft, place, node);
         }
     }
 
@@ -278,8 +317,8 @@ impl Work<'_> {
         Ok(output)
     }
 
-    /// The bias of a normalization, in steps of the product's scale.
-    fn norm_bias(
+    /// What is added to products with the second input, in steps of the products' scale.
+    fn bias(
         &mut self,
         draft: &mut Draft<'_>,
         place: Place,
@@ -301,13 +340,6 @@ impl Work<'_> {
             None => self.constant(draft, node.input(2), bias),
         }
     }
-}
-
-pub(super) fn is_float(draft: &Draft<'_>, weight: usize) -> bool {
-    let constant = &draft.graphs.weights[weight];
-    let info = draft.info(weight);
-    let is_float = info.is_some_and(|info| info.dtype == DType::F32 && info.elements() > 0);
-    is_float && constant.graph == 0 && draft.is_constant(constant)
 }
 
 /// A range that has a width, and room for masks below where values were ignored. Of what was always 0

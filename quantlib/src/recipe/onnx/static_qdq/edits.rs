@@ -88,7 +88,7 @@ impl Edits {
             };
             let other = draft.replacement((0, index)).cloned();
             let mut own = match (&edit.own, other) {
-                (Some(nodes), _) => nodes.clone(),
+                (Some(nodes), _) => edit.on_others(&node, nodes.clone()),
                 (None, Some(nodes)) => edit.on_others(&node, nodes),
                 (None, None) => vec![edit.on_node(&node)],
             };
@@ -110,7 +110,7 @@ impl Edit {
         own
     }
 
-    /// The same on nodes that are in the place of one, as another recipe put them there: by names.
+    /// The same on nodes that are in the place of one: by names.
     fn on_others(&self, node: &Node<'_>, mut others: Vec<Message>) -> Vec<Message> {
         let outputs: Vec<_> = node.outputs().collect();
         for other in &mut others {

@@ -6,8 +6,10 @@ mod activation;
 mod constant;
 mod device;
 mod edits;
+mod gelu;
 mod operators;
 mod rest;
+mod role;
 mod site;
 
 use super::draft::{Draft, need_version};
@@ -71,6 +73,19 @@ impl Scheme {
             domain: MICROSOFT,
             ..self
         }
+    }
+
+    /// The bits of a product's weight: convolutions of volumes have no 4.
+    fn bits_of(self, site: &Site) -> u8 {
+        match site.of_volumes {
+            true => self.weight_bits.max(8),
+            false => self.weight_bits,
+        }
+    }
+
+    /// Whether every value becomes integers, not those of products alone.
+    pub(super) fn is_whole(self) -> bool {
+        self.whole
     }
 
     /// The codes of activations.

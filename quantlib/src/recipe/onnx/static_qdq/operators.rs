@@ -11,7 +11,7 @@ use super::super::weight_only::MICROSOFT;
 use super::activation::{self, Params};
 use super::edits::Edits;
 use super::site::{self, Site};
-use super::{Scheme, constant, device};
+use super::{Scheme, constant};
 use crate::calibrate::{Calibration, Observer, Range};
 use crate::error::Result;
 use crate::format::onnx::schema::{attribute, graph, node as node_field, value};
@@ -101,7 +101,7 @@ pub(super) fn parts(
 fn short_constant(draft: &Draft<'_>, place: Place, input: usize) -> Option<usize> {
     let weight = draft.weight_at(place, input)?;
     let is_short = draft.info(weight)?.elements() <= SHORT;
-    (is_short && device::is_float(draft, weight)).then_some(weight)
+    (is_short && constant::is_float(draft, weight)).then_some(weight)
 }
 
 /// The outputs of the main graph.

@@ -18,6 +18,8 @@ pub(super) struct Site {
     /// The weight, its shape, and the axis of its channels.
     pub(super) weight: usize,
     pub(super) axis: usize,
+    /// Whether it is a convolution along three axes or more.
+    pub(super) of_volumes: bool,
     /// The bias, if it is a constant that can be added to integers.
     pub(super) bias: Option<usize>,
     /// What comes out, if that is quantized too: `QLinearConv` has no float outputs.
@@ -111,6 +113,7 @@ fn site(
         input: node.input(0).to_owned(),
         weight: index,
         axis,
+        of_volumes: node.is("Conv") && info.shape.len() > 4,
         bias: bias(draft, place, node, info.shape[axis]),
         result: node.is("Conv").then(|| behind_relu(draft, output)),
     })
