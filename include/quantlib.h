@@ -98,7 +98,9 @@ typedef struct {
   // Ranges that are the same on both sides of zero, if not 0.
   uint8_t symmetric;
   // Must be 0.
-  uint8_t reserved[7];
+  uint8_t reserved[3];
+  // What the scales of "nvfp4" are relative to: the largest magnitude of the tensor; 0 means none.
+  float global_scale;
 } ql_affine_spec;
 
 // The number of a tensor type: ggml's own numbers below 1000.

@@ -113,6 +113,7 @@ def quantize_affine(
     layout: _Layout = "mlx",
     *,
     clip: float | Literal["entropy", "mse"] | None = None,
+    global_scale: float | None = None,
     threads: int | None = None,
     non_finite: Literal["error", "zero"] = "error",
 ) -> AffineTensor: ...
@@ -154,6 +155,7 @@ class AffineTensor:
         group_size: int | None = 32,
         axis: int | None = -1,
         layout: _Layout = "mlx",
+        global_scale: float | None = None,
     ) -> AffineTensor: ...
     @property
     def codes(self) -> NDArray[Any]: ...
@@ -165,6 +167,8 @@ class AffineTensor:
     def biases(self) -> NDArray[Any] | None: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
+    @property
+    def global_scale(self) -> float | None: ...
     @property
     def bits(self) -> int: ...
     @property

@@ -5,7 +5,7 @@
 mod report;
 
 use half::{bf16, f16};
-use quantlib_codecs::affine::{AffineWish, Clip, Group};
+use quantlib_codecs::affine::{AffineWish, Clip, GlobalScale, Group};
 use quantlib_codecs::planar::{AffineEncoder, AffinePlanesMut, AffineScratch, AffineStatistics};
 use quantlib_codecs::{
     AffineLayout, AffineSpec, CodecOptions, DType, ErrorKind, Floats, Isa, NonFinite,
@@ -23,6 +23,7 @@ struct Case {
     group_size: Option<usize>,
     axis: Option<isize>,
     symmetric: bool,
+    global_scale: Option<f32>,
     source: DType,
     shape: [usize; 2],
     sha256: String,
@@ -47,7 +48,10 @@ impl Case {
             scale: None,
             clip: Clip::None,
         };
-        AffineSpec::for_layout(&self.layout, &wish, self.source).unwrap()
+        let mut spec = AffineSpec::for_layout(&self.layout, &wish, self.source).unwrap();
+        let scale = self.global_scale.map(GlobalScale::new);
+        spec.global_scale = scale.transpose().unwrap();
+        spec
     }
 
     fn sets(&self) -> impl Iterator<Item = &'static str> {
@@ -211,6 +215,9 @@ fn presets() -> Vec<(AffineSpec, Vec<usize>)> {
         (AffineSpec::mlx_float("nvfp4").unwrap(), vec![900, 64]),
         (AffineSpec::mlx_float("mxfp8").unwrap(), vec![900, 64]),
     ];
+    let mut relative = AffineSpec::mlx_float("nvfp4").unwrap();
+    relative.global_scale = Some(GlobalScale::new(1.0).unwrap());
+    presets.push((relative, vec![900, 64]));
     for name in ["nf4", "fp4"] {
         let spec = AffineSpec::bnb4(name, 64, f16).unwrap();
         presets.push((spec.clone(), vec![31, 33, 3]));

@@ -5,7 +5,7 @@ use crate::dtype::{known, ql_dtype};
 use crate::memory::{input, output, store, text};
 use crate::options::ql_options;
 use crate::status::{guard, misuse, ql_status};
-use quantlib::affine::{AffinePlanes, AffineWish, Clip, Group};
+use quantlib::affine::{AffinePlanes, AffineWish, Clip, GlobalScale, Group};
 use quantlib::planar::AffinePlanesMut;
 use quantlib::{AffineLayout, AffineSpec, Error, dequantize_affine_into, quantize_affine_into};
 use std::ffi::{c_char, c_void};
@@ -39,7 +39,9 @@ pub struct ql_affine_spec {
     /// Ranges that are the same on both sides of zero, if not 0.
     pub symmetric: u8,
     /// Must be 0.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 3],
+    /// What the scales of "nvfp4" are relative to: the largest magnitude of the tensor; 0 means none.
+    pub global_scale: f32,
 }
 
 impl ql_affine_spec {
@@ -64,7 +66,7 @@ impl ql_affine_spec {
                 "ql_affine_spec.struct_size is smaller than the first version's size",
             ));
         }
-        if spec.reserved != [0; 7] {
+        if spec.reserved != [0; 3] {
             return Err(misuse(
                 "ql_affine_spec.reserved is not 0; initialize the struct with {0}",
             ));
@@ -104,7 +106,12 @@ impl ql_affine_spec {
                 _ => return Err(misuse("ql_affine_spec.clip is not 0, 1, 2 or 3")),
             },
         };
-        let spec = AffineSpec::for_layout(layout, &wish, known(src_type)?)?;
+        let global_scale = match spec.global_scale {
+            0.0 => None,
+            scale => Some(GlobalScale::new(scale)?),
+        };
+        let mut spec = AffineSpec::for_layout(layout, &wish, known(src_type)?)?;
+        spec.global_scale = global_scale;
         // SAFETY: the caller promises `rank` readable numbers.
         AffineLayout::new(&spec, unsafe { input(shape, rank, "shape") }?)
     }

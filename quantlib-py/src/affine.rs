@@ -9,7 +9,7 @@ use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use quantlib::affine::{AffinePlane, AffinePlanes, AffineWish, Clip, Group};
+use quantlib::affine::{AffinePlane, AffinePlanes, AffineWish, Clip, GlobalScale, Group};
 use quantlib::planar::AffinePlanesMut;
 use quantlib::transcode::EncodedView;
 use quantlib::{AffineLayout, AffineSpec, DType};
@@ -48,6 +48,9 @@ const SMALL: usize = 1 << 18;
 ///     Keep less than the whole range of what shares a scale: that of so many per cent of the elements
 ///     (99.999 is common), what has the least relative entropy, or the least squared error. The first
 ///     two, as onnxruntime's calibration has them, are not for groups.
+/// global_scale : float, optional
+///     For "nvfp4": the largest magnitude of the tensor, to which scales become relative, as
+///     ``mx.quantize`` has it.
 /// threads : int, optional
 ///     Number of threads; all processors by default.
 /// non_finite : {"error", "zero"}
@@ -68,9 +71,9 @@ const SMALL: usize = 1 << 18;
 #[pyfunction]
 #[pyo3(
     signature = (x, bits=4, group_size=Some(32), axis=Some(-1), symmetric=false, scale_dtype=None,
-        layout="mlx", *, clip=None, threads=None, non_finite="error"),
+        layout="mlx", *, clip=None, global_scale=None, threads=None, non_finite="error"),
     text_signature = "(x, bits=4, group_size=32, axis=-1, symmetric=False, scale_dtype=None, \
-        layout='mlx', *, clip=None, threads=None, non_finite='error')"
+        layout='mlx', *, clip=None, global_scale=None, threads=None, non_finite='error')"
 )]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub fn quantize_affine<'py>(
@@ -82,6 +85,7 @@ pub fn quantize_affine<'py>(
     scale_dtype: Option<&str>,
     layout: &str,
     clip: Option<&Bound<'py, PyAny>>,
+    global_scale: Option<f32>,
     threads: Option<i64>,
     non_finite: &str,
 ) -> PyResult<AffineTensor> {
@@ -98,7 +102,7 @@ pub fn quantize_affine<'py>(
         clip: clip.map_or(Ok(Clip::None), self::clip)?,
     };
     let floats = x.floats()?;
-    let spec = AffineSpec::for_layout(layout, &wish, floats.dtype()).map_err(to_python)?;
+    let spec = spec(layout, &wish, floats.dtype(), global_scale).map_err(to_python)?;
     let layout = AffineLayout::new(&spec, x.shape()).map_err(to_python)?;
     let bytes = |len| array::empty::<u8>(py, &[len], "uint8");
     let codes = bytes(layout.codes().bytes)?;
@@ -125,6 +129,17 @@ pub fn quantize_affine<'py>(
         scales: scales.unbind(),
         zeros: zeros.unbind(),
     })
+}
+
+fn spec(
+    layout: &str,
+    wish: &AffineWish,
+    source: DType,
+    global_scale: Option<f32>,
+) -> quantlib::Result<AffineSpec> {
+    let mut spec = AffineSpec::for_layout(layout, wish, source)?;
+    spec.global_scale = global_scale.map(GlobalScale::new).transpose()?;
+    Ok(spec)
 }
 
 fn group(group_size: Option<usize>, axis: Option<isize>) -> Group {
@@ -208,7 +223,7 @@ impl AffineTensor {
     /// codes, scales, zeros : arrays
     ///     The planes, of the types and shapes that :func:`quantize_affine` gives them; only their bytes
     ///     count. `zeros` are biases or zero points, None if there are none.
-    /// bits, group_size, axis, layout
+    /// bits, group_size, axis, layout, global_scale
     ///     As for :func:`quantize_affine`; also "gpt-oss", whose planes are its blocks and scales.
     ///
     /// Examples
@@ -221,9 +236,9 @@ impl AffineTensor {
     #[staticmethod]
     #[pyo3(
         signature = (shape, codes, scales, zeros=None, *, bits=4, group_size=Some(32), axis=Some(-1),
-            layout="mlx"),
+            layout="mlx", global_scale=None),
         text_signature = "(shape, codes, scales, zeros=None, *, bits=4, group_size=32, axis=-1, \
-            layout='mlx')"
+            layout='mlx', global_scale=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn from_planes<'py>(
@@ -235,6 +250,7 @@ impl AffineTensor {
         group_size: Option<usize>,
         axis: Option<isize>,
         layout: &str,
+        global_scale: Option<f32>,
     ) -> PyResult<Self> {
         let scale: String = scales
             .getattr("dtype")
@@ -250,7 +266,7 @@ impl AffineTensor {
             },
             clip: Clip::None,
         };
-        let spec = AffineSpec::for_layout(layout, &wish, DType::F32).map_err(to_python)?;
+        let spec = spec(layout, &wish, DType::F32, global_scale).map_err(to_python)?;
         let layout = AffineLayout::new(&spec, &shape).map_err(to_python)?;
         let zero_bytes = layout.zeros().map_or(0, |plane| plane.bytes);
         let no_zeros = array::of_bytes(codes.py(), Vec::new()).into_any();
@@ -292,6 +308,12 @@ impl AffineTensor {
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.shape)
+    }
+
+    /// What the scales are relative to; None but for "nvfp4" with such a scale.
+    #[getter]
+    fn global_scale(&self) -> Option<f32> {
+        self.layout.spec().global_scale.map(GlobalScale::get)
     }
 
     /// Bits of a code.

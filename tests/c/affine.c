@@ -60,6 +60,22 @@ static void sizes(void) {
     CHECK(ql_affine_sizes(&spec, 0, shape, 2, &c, &s, &z) == QL_OK && s == ROWS * 2 && z == 0);
 }
 
+static void global_scale(void) {
+    ql_affine_spec spec = {.layout = "nvfp4", .axis = -1, .global_scale = 1e-3f};
+    float small[LEN];
+    size_t c, s, z;
+    for (int i = 0; i < LEN; i++) small[i] = x[i] * 1e-3f;
+    CHECK(ql_affine_sizes(&spec, 0, shape, 2, &c, &s, &z) == QL_OK && z == 0);
+    CHECK(ql_quantize_affine(&spec, 0, small, shape, 2, codes, c, scales, s, NULL, 0, NULL) == QL_OK);
+    CHECK(ql_dequantize_affine(&spec, 0, codes, c, scales, s, NULL, 0, shape, 2, y, LEN, NULL) == QL_OK);
+    for (int i = 0; i < LEN; i++) CHECK(fabsf(small[i] - y[i]) < 2e-4f);
+    spec.global_scale = -1;
+    CHECK(ql_affine_sizes(&spec, 0, shape, 2, &c, &s, &z) == QL_ERROR_MISUSE);
+    spec.global_scale = 1;
+    spec.layout = "mxfp4";
+    CHECK(ql_affine_sizes(&spec, 0, shape, 2, &c, &s, &z) == QL_ERROR_MISUSE);
+}
+
 static ql_status attempt(const ql_affine_spec *spec) {
     size_t c, s, z;
     return ql_affine_sizes(spec, 0, shape, 2, &c, &s, &z);
@@ -94,7 +110,7 @@ static void misuse(void) {
     spec.scale_type = "f9";
     CHECK(attempt(&spec) == QL_ERROR_MISUSE);
     spec = mlx();
-    spec.reserved[3] = 1;
+    spec.reserved[2] = 1;
     CHECK(attempt(&spec) == QL_ERROR_MISUSE);
     spec = mlx();
     spec.struct_size = 8;
@@ -154,6 +170,7 @@ int main(void) {
     for (int i = 0; i < LEN; i++) x[i] = sinf((float)i);
     round_trips();
     sizes();
+    global_scale();
     misuse();
     transcodes();
     puts("affine.c: passed");

@@ -92,12 +92,15 @@ def mlx_cases():
     for source, bits, group in itertools.product(TYPES, [1, 2, 3, 4, 5, 6, 8], [32, 64, 128]):
         results = (planes(x, source, bits=bits, group_size=group) for x in arrays(source))
         yield case(results, source, [24, 384], layout="mlx", bits=bits, group_size=group)
-    for source, mode in itertools.product(TYPES, ["mxfp4", "mxfp8", "nvfp4"]):
+    modes = [("mxfp4", None), ("mxfp8", None), ("nvfp4", None), ("nvfp4", 1.0), ("nvfp4", 0.0123), ("nvfp4", 1001.0)]
+    for source, (mode, scale) in itertools.product(TYPES, modes):
         # MLX's exponents below -127 wrap around, which nobody wants.
         usable = [x for name, x in zip(SETS, arrays(source), strict=True) if name != "tiny"]
         group = 16 if mode == "nvfp4" else 32
-        results = (planes(x, source, mode=mode, group_size=group) for x in usable)
-        yield case(results, source, [24, 384], layout=mode, bits=8 if mode == "mxfp8" else 4)
+        shared = {} if scale is None else {"global_scale": mx.array(scale)}
+        results = (planes(x, source, mode=mode, group_size=group, **shared) for x in usable)
+        asked = {} if scale is None else {"global_scale": scale}
+        yield case(results, source, [24, 384], layout=mode, bits=8 if mode == "mxfp8" else 4, **asked)
 
 
 def onnxruntime_cases():

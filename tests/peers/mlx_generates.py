@@ -1,12 +1,15 @@
-"""mlx_lm runs folders that quantlib made of GGUF files, and of MLX folders by way of Hugging Face's.
+"""mlx_lm runs folders that quantlib made: of Hugging Face's, of GGUF files, and of MLX folders by way of Hugging Face's.
 
     python tests/peers/mlx_generates.py QUANTLIB
 
-Needs mlx[cpu] 0.32.4 and mlx-lm 0.32.2; QUANTLIB is the command. The models are those of hf_models/ whose GGUF files have
-a way back, and tiny-llama-2m. Prints for each way whether mlx_lm loads the folder, what it generates, and whether the
-logits equal those of the folder that mlx_lm.convert makes of the original. Fails if any that should be equal are not.
+Needs mlx[cpu] 0.32.4 and mlx-lm 0.32.2; QUANTLIB is the command. The models are those of hf_models/ that mlx_lm knows, in
+every mode of golden_mlx.py; then those whose GGUF files have a way back, and tiny-llama-2m. Prints for each way whether
+mlx_lm loads the folder, what it generates, and whether the logits equal those of the folder that mlx_lm.convert makes of
+the original. Fails if any that should be equal are not, and if mlx_lm loads its own folder but not ours.
 """
 
+import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,9 +66,37 @@ def main():
         apart = "" if equal else f", {mx.abs(a - b).max().item():g} apart"
         print(f"{what}: logits {'equal' if equal else 'DIFFER'}{apart}; generates {tokens}", flush=True)
 
+    def every_mode(source, modes, work):
+        """What mlx_lm.convert makes of a Hugging Face folder, beside what the command makes of it."""
+        nonlocal failed
+        tallies = {}
+        for mode in modes:
+            ours, theirs = work / "direct", work / "direct-theirs"
+            for folder in (ours, theirs):
+                shutil.rmtree(folder, ignore_errors=True)
+            golden_mlx.convert(source, theirs, golden_mlx.MODES.get(mode, {"dtype": "float32"}))
+            recipe, _, group = mode.partition(":")
+            plain = recipe in ("auto", "f16", "bf16", "f32")
+            verb = ["convert", source, "--to", "mlx"] if plain else ["quantize", source]
+            command(*verb, "-t", recipe, "-o", ours, *(["--group-size", group] if group else []))
+            try:
+                expected = run(theirs)[0]
+            except Exception as error:
+                tallies.setdefault(f"mlx_lm cannot run its own: {str(error)[:80]}", []).append(mode)
+                continue
+            equal = mx.array_equal(run(ours)[0], expected, equal_nan=True).item()
+            failed += not equal
+            tallies.setdefault("logits equal" if equal else "logits DIFFER", []).append(mode)
+        said = [f"{what} in {len(modes)} modes ({', '.join(modes)})" for what, modes in tallies.items()]
+        print(f"{source.name}, Hugging Face to MLX: {'; '.join(said)}", flush=True)
+
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)
         sources = {folder.name: folder for folder in golden_mlx.folders(work)}
+        for name, golden in json.loads(golden_mlx.GOLDEN.read_text()).items():
+            # Some layers run in f32 alone on the CPU.
+            modes = ["f32", *(mode for mode, made in golden["modes"].items() if made)]
+            every_mode(sources[name], modes, work)
         count = 0
 
         def out(name):

@@ -63,6 +63,34 @@ def test_equals_mlx(rng, name, bits, group_size):
             np.testing.assert_array_equal(ours.dequantize(), np.array(decoded))
 
 
+@pytest.mark.parametrize("name", FLOATS)
+def test_equals_mlx_with_a_global_scale(rng, name):
+    for factor in (1, 1, 1, 0.7, 1.3, 1e-3, 300):
+        x = rng.standard_normal((64, 512)) * np.exp2(rng.integers(-8, 4, (64, 1)))
+        x = finite(x, numpy_type(name))
+        scale = np.float32(np.abs(x).max()) * np.float32(factor)
+        ours = ql.quantize_affine(x, layout="nvfp4", global_scale=scale)
+        shared = {"mode": "nvfp4", "global_scale": mx.array(scale)}
+        codes, scales = mx.quantize(mx.array(x.astype(np.float32)).astype(FLOATS[name]), **shared)
+        np.testing.assert_array_equal(ours.codes, np.array(codes))
+        np.testing.assert_array_equal(ours.scales, np.array(scales))
+        decoded = np.array(mx.dequantize(codes, scales, **shared, dtype=mx.float32))
+        np.testing.assert_array_equal(ours.dequantize(), decoded)
+        again = ql.AffineTensor.from_planes(x.shape, codes, scales, layout="nvfp4", global_scale=scale)
+        assert again.global_scale == ours.global_scale == scale
+        np.testing.assert_array_equal(again.dequantize(), decoded)
+
+
+def test_what_is_relative_to_a_global_scale_keeps_it(rng):
+    q = ql.quantize_affine(rng.standard_normal((2, 64), dtype=np.float32), layout="nvfp4", global_scale=5)
+    # 5/2688 times a scale has more digits than ggml's scales.
+    with pytest.raises(ql.QuantlibError, match="not exact"):
+        ql.transcode(q, "nvfp4")
+    # Here it is 1.
+    q = ql.quantize_affine(rng.standard_normal((2, 64), dtype=np.float32), layout="nvfp4", global_scale=2688)
+    assert np.array_equal(ql.transcode(q, "nvfp4").dequantize(), q.dequantize())
+
+
 def test_threads_and_leading_dimensions_change_nothing(rng):
     x = rng.standard_normal((3, 70, 640), dtype=np.float32)
     one = ql.quantize_affine(x, bits=3, threads=1)
@@ -97,6 +125,8 @@ def test_scales_of_another_type(rng):
         ({"symmetric": True}, "symmetric"),
         ({"scale_dtype": "int8"}, "int8"),
         ({"layout": "gguf"}, "mlx"),
+        ({"global_scale": 1}, "only nvfp4"),
+        ({"layout": "nvfp4", "global_scale": 0}, "global scale of 0"),
         ({"bits": 3, "layout": "matmulnbits"}, "2, 4 or 8"),
         ({"group_size": 48, "layout": "openvino"}, "divide"),
     ],

@@ -122,6 +122,10 @@ impl<'l> Decoder<'l> {
         params.scale.resize(groups, 0.0);
         params.zero.resize(groups, 0.0);
         load(self.isa, spec.scale, scales, &mut params.scale);
+        if let Some(global) = spec.global_scale {
+            let factor = global.decode();
+            params.scale.iter_mut().for_each(|scale| *scale *= factor);
+        }
         match (spec.zero, spec.packing) {
             (Zero::None, _) => params.zero.fill(self.layout.implied_zero()),
             (Zero::Bias, _) => load(self.isa, spec.scale, zeros, &mut params.zero),

@@ -56,6 +56,20 @@ impl Fits {
         self.zero[i] = fit.zero;
         self.factor[i] = fit.factor;
     }
+
+    /// Chooses what codes mean where `scale` and `zero` still are the least and the largest element.
+    #[inline(always)]
+    fn fit<F: Formula>(&mut self, formula: F, groups: Range<usize>) {
+        let (scales, zeros) = (
+            &mut self.scale[groups.clone()],
+            &mut self.zero[groups.clone()],
+        );
+        let parts = scales.iter_mut().zip(zeros).zip(&mut self.factor[groups]);
+        for ((scale, zero), factor) in parts {
+            let fit = formula.fit(*scale, *zero);
+            (*scale, *zero, *factor) = (fit.scale, fit.zero, fit.factor);
+        }
+    }
 }
 
 /// Encodes a tensor tile by tile.
@@ -244,9 +258,9 @@ struct Encode<'a, F, C> {
 
 impl<F: Formula, C: Code> Kernel for Encode<'_, F, C> {
     #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
+    fn run<L: Lanes>(self, lanes: L) {
         match (self.work.layout.spec().group, self.work.layout.inner) {
-            (Group::Blocks(_), 1) => self.blocks(),
+            (Group::Blocks(_), 1) => self.blocks(lanes),
             (Group::Blocks(_), _) => self.slabs(),
             (Group::Tensor, _) => {
                 let fit = self.work.shared.get(0);
@@ -259,9 +273,10 @@ impl<F: Formula, C: Code> Kernel for Encode<'_, F, C> {
 }
 
 impl<F: Formula, C: Code> Encode<'_, F, C> {
-    /// Groups that are contiguous.
+    /// Groups that are contiguous. Every step is done for all of them before the next: those of one group would
+    /// wait for each other.
     #[inline(always)]
-    fn blocks(self) {
+    fn blocks<L: Lanes>(self, lanes: L) {
         let Work {
             layout,
             units,
@@ -271,19 +286,25 @@ impl<F: Formula, C: Code> Encode<'_, F, C> {
             ..
         } = self.work;
         let AffineSpec { clip, zero, .. } = *layout.spec();
+        let mut rest = x;
+        for (i, unit) in units.clone().enumerate() {
+            let (group, after) = rest.split_at(layout.steps(unit));
+            (fits.scale[i], fits.zero[i]) = extremes(lanes, group);
+            rest = after;
+        }
+        if clip != Clip::LeastError {
+            fits.fit(self.formula, 0..units.len());
+        }
         for (i, unit) in units.enumerate() {
             let (group, rest) = x.split_at(layout.steps(unit));
-            let (low, high) = extremes(group);
-            let fit = match clip {
-                Clip::LeastError => {
-                    least_error(self.formula, (low, high), zero, group.iter().copied())
-                }
-                _ => self.formula.fit(low, high),
-            };
-            fits.set(i, fit);
+            if clip == Clip::LeastError {
+                let range = (fits.scale[i], fits.zero[i]);
+                let fit = least_error(self.formula, range, zero, group.iter().copied());
+                fits.set(i, fit);
+            }
             let padded = layout.padded_group().unwrap_or(group.len());
             let (out, rest_codes) = codes.split_at_mut(padded);
-            encode_run(self.formula, fit, group, out);
+            encode_run(self.formula, fits.get(i), group, out);
             (x, codes) = (rest, rest_codes);
         }
     }
@@ -313,16 +334,14 @@ impl<F: Formula, C: Code> Encode<'_, F, C> {
             for row in slab.chunks_exact(inner) {
                 widen_range(row, low, high);
             }
-            for (column, i) in columns.clone().enumerate() {
-                let range = (fits.scale[i], fits.zero[i]);
-                let fit = match clip {
-                    Clip::LeastError => {
-                        let column = slab[column..].iter().step_by(inner).copied();
-                        least_error(self.formula, range, zero, column)
-                    }
-                    _ => self.formula.fit(range.0, range.1),
-                };
-                fits.set(i, fit);
+            if clip == Clip::LeastError {
+                for (column, i) in columns.clone().enumerate() {
+                    let range = (fits.scale[i], fits.zero[i]);
+                    let column = slab[column..].iter().step_by(inner).copied();
+                    fits.set(i, least_error(self.formula, range, zero, column));
+                }
+            } else {
+                fits.fit(self.formula, columns.clone());
             }
             for (row, out) in slab.chunks_exact(inner).zip(out.chunks_exact_mut(inner)) {
                 encode_across(self.formula, fits, columns.start, row, out);

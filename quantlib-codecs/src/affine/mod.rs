@@ -8,6 +8,7 @@
 mod decode;
 mod encode;
 mod formula;
+mod global;
 mod histogram;
 mod layout;
 mod packing;
@@ -20,6 +21,7 @@ mod write;
 
 pub(crate) use decode::{DecodeScratch, Decoder};
 pub(crate) use encode::{Encoder, PlanesMut, Scratch};
+pub use global::GlobalScale;
 pub use histogram::Histogram;
 pub use layout::{AffineLayout, AffinePlane, Place};
 pub(crate) use parts::{first_inexact, form, put_together, take_apart};

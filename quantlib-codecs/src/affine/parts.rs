@@ -33,7 +33,10 @@ pub(crate) fn form(layout: &AffineLayout) -> Option<Form> {
             Zero::Point => Origin::Point,
             Zero::Bias => Origin::Bias,
         },
-        scale: spec.scale,
+        scale: match spec.global_scale {
+            Some(_) => DType::F32,
+            None => spec.scale,
+        },
         negative_scales: spec.scale != DType::F8E8M0,
     })
 }

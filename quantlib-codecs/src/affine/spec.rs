@@ -1,5 +1,6 @@
 //! How a planar tensor is quantized and laid out: plain data, without a shape.
 
+use super::global::GlobalScale;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct AffineSpec {
     /// How much of a group's range is kept.
     #[serde(default)]
     pub clip: Clip,
+    /// What nvfp4's scales are relative to, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global_scale: Option<GlobalScale>,
 }
 
 /// How much of the range between the least and the largest element is kept; what is beyond gets the
@@ -202,6 +206,7 @@ impl AffineSpec {
             packing: Packing::Mlx,
             formula: Formula::Mlx,
             clip: Clip::None,
+            global_scale: None,
         }
     }
 
@@ -257,6 +262,7 @@ impl AffineSpec {
             packing: Packing::MatMulNBits,
             formula: Formula::OrtBlocks,
             clip: Clip::None,
+            global_scale: None,
         }
     }
 
@@ -284,6 +290,7 @@ impl AffineSpec {
                 Formula::OrtQdq
             },
             clip: Clip::None,
+            global_scale: None,
         }
     }
 
@@ -464,6 +471,7 @@ impl AffineSpec {
             )));
         }
         self.check_clip()?;
+        self.check_global_scale()?;
         self.check_packing()
     }
 
@@ -479,6 +487,17 @@ impl AffineSpec {
             )),
             Clip::Percentile { millionths } if millionths > 1_000_000 => Err(Error::misuse(
                 format!("a percentile of {millionths} millionths is more than all"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_global_scale(&self) -> Result<()> {
+        let nvfp4 = (self.formula, self.element, self.scale)
+            == (Formula::Mlx, Element::E2M1, DType::F8E4M3);
+        match self.global_scale {
+            Some(_) if !nvfp4 => Err(Error::misuse(
+                "a global scale was given; only nvfp4 has one",
             )),
             _ => Ok(()),
         }

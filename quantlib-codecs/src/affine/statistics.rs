@@ -263,14 +263,14 @@ struct Widen<'a, P> {
 
 impl<'x, P: Iterator<Item = (Part, &'x [f32])>> Kernel for Widen<'_, P> {
     #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
+    fn run<L: Lanes>(self, lanes: L) {
         let Ranges { low, high, least } = self.ranges;
         for (Part { group, each }, x) in self.parts {
             if each {
                 let groups = group..group + x.len();
                 widen_range(x, &mut low[groups.clone()], &mut high[groups]);
             } else {
-                let (part_low, part_high) = extremes(x);
+                let (part_low, part_high) = extremes(lanes, x);
                 low[group] = low[group].min(part_low);
                 high[group] = high[group].max(part_high);
             }
@@ -354,14 +354,26 @@ pub(super) fn least_error<F: Formula>(
     best.1
 }
 
-/// The least and the largest element. In 16 strands, so that it vectorizes.
+/// The least and the largest element. In 16 strands whatever the lanes, for zeros have signs.
 #[inline(always)]
-pub(super) fn extremes(x: &[f32]) -> (f32, f32) {
+pub(super) fn extremes<L: Lanes>(lanes: L, x: &[f32]) -> (f32, f32) {
+    let lanes = lanes.single();
     let first = x.first().copied().unwrap_or_default();
-    let (mut low, mut high) = ([first; 16], [first; 16]);
     let (chunks, rest) = x.as_chunks::<16>();
+    let (mut lows, mut highs) = ([lanes.splat(first); 2], [lanes.splat(first); 2]);
     for chunk in chunks {
-        widen_range(chunk, &mut low, &mut high);
+        let vectors = chunk.chunks_exact(L::Single::N);
+        for ((x, low), high) in vectors.zip(&mut lows).zip(&mut highs) {
+            let x = lanes.read_at(x);
+            *low = lanes.min(x, *low);
+            *high = lanes.max(x, *high);
+        }
+    }
+    let (mut low, mut high) = ([first; 16], [first; 16]);
+    for (strands, vectors) in [(&mut low, lows), (&mut high, highs)] {
+        for (strands, vector) in strands.chunks_exact_mut(L::Single::N).zip(vectors) {
+            lanes.store_at(vector, strands);
+        }
     }
     widen_range(rest, &mut low, &mut high);
     let mut width = 8;

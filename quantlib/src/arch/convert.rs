@@ -62,7 +62,7 @@ pub fn convert_plan(folder: &Folder, model: &Model, options: &ConvertOptions) ->
         return planned(folder, model, options);
     }
     let restored = Restored::new(folder, model).map_err(|e| e.in_file(folder.path()))?;
-    let plan = planned(folder, &restored.for_plans()?, options)?;
+    let plan = planned(folder, &restored.for_plans(options.exact)?, options)?;
     match options.exact {
         true => restored.keep_blocks(plan),
         false => Ok(restored.carry_out(plan)),

@@ -55,6 +55,11 @@ impl Output {
 
     fn affine(spec: &AffineSpec, mut shape: Vec<usize>, isa: Isa) -> Result<Self> {
         check_client(spec)?;
+        if spec.global_scale.is_some() {
+            return Err(Error::unsupported(
+                "scales cannot be made relative to a global one; leave it out, or quantize to it instead",
+            ));
+        }
         let first_of_two = shape.len() == 2 && matches!(spec.axis, 0 | -2);
         if first_of_two {
             shape.reverse();

@@ -245,8 +245,8 @@ fn what_blocks_cannot_hold_is_named() {
     let at = |name: &str| scratch.path().join(name);
     for (mode, words) in [
         ("mlx-mxfp8", "8-bit floats"),
-        ("mlx-8bit", "row 0"),
-        ("mlx-6bit:32", "row 0"),
+        ("mlx-8bit", "u8:64 with biases"),
+        ("mlx-6bit:32", "u6:32 with biases"),
     ] {
         convert(&tiny_llama(), &at("mlx"), &wish(mode)).unwrap();
         let error = to_gguf(&at("mlx"), &at(""), &at("no.gguf"), true).unwrap_err();
@@ -271,6 +271,45 @@ fn decoded(mode: &str) -> DType {
     match mode.contains("mxfp") {
         true => DType::BF16,
         false => DType::F16,
+    }
+}
+
+/// Routers of 8 bits are decoded, for GGUF has them in f32; all other layers keep their codes.
+#[test]
+fn exact_files_decode_to_the_same_numbers() {
+    let scratch = tempfile::tempdir().unwrap();
+    let models = scratch.path().join("models");
+    make_models(&models);
+    let at = |name: &str| scratch.path().join(name);
+    for (name, mode, router, experts) in [
+        ("gpt-oss-20b-tiny", "mlx-mxfp4", DType::F32, DType::Mxfp4),
+        ("gpt-oss-20b-tiny", "mlx-4bit:32", DType::F32, DType::Mxfp4),
+        ("Qwen3-30B-A3B-tiny", "mlx-4bit:32", DType::F32, DType::Q4_1),
+        (
+            "Mixtral-12x7B-v0.1",
+            "mlx-4bit:32",
+            DType::Q4_1,
+            DType::Q4_1,
+        ),
+    ] {
+        let model = models.join(name);
+        convert(&model, &at("mlx"), &wish(mode)).unwrap();
+        to_gguf(&at("mlx"), &model, &at("exact.gguf"), true).unwrap();
+        let mut options = ConvertOptions::default();
+        options.outtype = "f32".parse().unwrap();
+        options.pre = pre(&model);
+        convert_model(at("mlx"), at("wide.gguf"), &options, JobOptions::default()).unwrap();
+        let [exact, wide] = ["exact.gguf", "wide.gguf"].map(|name| gguf(&at(name)));
+        assert_eq!(exact["blk.0.ffn_gate_inp.weight"].0, router, "{name}");
+        assert_eq!(exact["blk.0.ffn_up_exps.weight"].0, experts, "{name}");
+        assert_eq!(exact.len(), wide.len());
+        for (tensor, (dtype, shape, data)) in wide {
+            let (ours, same, values) = &exact[&tensor];
+            assert_eq!(*same, shape, "{tensor}");
+            let (ours, wide) = (floats(*ours, values), floats(dtype, &data));
+            assert!(ours == wide, "{name} {mode} {tensor}");
+        }
+        std::fs::remove_dir_all(at("mlx")).unwrap();
     }
 }
 

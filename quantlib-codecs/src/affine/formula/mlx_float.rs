@@ -33,10 +33,12 @@ pub(super) struct PowerOfTwo<S> {
     _small: S,
 }
 
-/// nvfp4: scales are 8-bit floats.
+/// nvfp4: scales are 8-bit floats, of numbers that are multiplied with a factor of the whole tensor.
 #[derive(Clone, Copy)]
 pub(super) struct SmallFloat<S> {
     source: DType,
+    /// 1 changes nothing.
+    factor: f32,
     _small: S,
 }
 
@@ -50,9 +52,10 @@ impl<S> PowerOfTwo<S> {
 }
 
 impl<S> SmallFloat<S> {
-    pub(super) fn new(source: DType, small: S) -> Self {
+    pub(super) fn new(source: DType, small: S, factor: f32) -> Self {
         Self {
             source,
+            factor,
             _small: small,
         }
     }
@@ -92,12 +95,12 @@ impl<S: Small> Formula for SmallFloat<S> {
     #[inline(always)]
     fn fit(self, low: f32, high: f32) -> Fit {
         let ratio = round_to(self.source, largest(low, high) / S::MAX);
-        without_zero(f8::e4m3(f8::to_e4m3(ratio)))
+        without_zero(f8::e4m3(f8::to_e4m3(ratio * self.factor)))
     }
 
     #[inline(always)]
     fn code(self, x: f32, fit: Fit) -> i32 {
-        let ratio = round_to(self.source, x / fit.factor);
+        let ratio = round_to(self.source, x / fit.factor) * self.factor;
         S::nearest(if fit.factor == 0.0 { 0.0 } else { ratio })
     }
 }

@@ -8,6 +8,7 @@ mod ort_blocks;
 mod ort_gather;
 mod ort_qdq;
 
+use super::global::GlobalScale;
 use super::spec::{AffineSpec, Element, Formula as Name, Group, Packing, Zero};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -110,7 +111,10 @@ pub(super) fn choose<W: WithFormula>(
     match (spec.formula, spec.element, spec.zero) {
         (Name::Mlx, Element::Unsigned, Zero::Bias) if bits <= 8 => Ok(work.run(Mlx::new(bits))),
         (Name::Mlx, Element::E2M1, Zero::None) => match spec.scale {
-            DType::F8E4M3 => Ok(work.run(SmallFloat::new(source, E2M1))),
+            DType::F8E4M3 => {
+                let factor = spec.global_scale.map_or(1.0, GlobalScale::encode);
+                Ok(work.run(SmallFloat::new(source, E2M1, factor)))
+            }
             _ => Ok(work.run(PowerOfTwo::new(source, E2M1))),
         },
         (Name::Mlx, Element::E4M3, Zero::None) => Ok(work.run(PowerOfTwo::new(source, EvenE4M3))),

@@ -286,10 +286,15 @@ impl<'m> Mapper<'m> {
         if !needed || weights.iter().any(is_there) {
             return Ok(());
         }
-        Err(Error::malformed(
-            "there is no output matrix, and config.json does not say that the embeddings take its place (\"tie_word_embeddings\": true); is a file of the model missing?",
-        )
-        .in_tensor("lm_head.weight"))
+        let error = match self.tied {
+            true => Error::unsupported(
+                "the embeddings take its place (\"tie_word_embeddings\": true), which they cannot in mlx_lm's model of this type",
+            ),
+            false => Error::malformed(
+                "there is no output matrix, and config.json does not say that the embeddings take its place (\"tie_word_embeddings\": true); is a file of the model missing?",
+            ),
+        };
+        Err(error.in_tensor("lm_head.weight"))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::config;
 use super::original::{Given, originals};
 use crate::arch::families;
-use crate::arch::family::{Family, Rewrite};
+use crate::arch::family::{Family, Rewrite, TypeClass};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::hf::Folder;
@@ -16,6 +16,7 @@ use std::path::Path;
 /// The tensors that a Hugging Face model would have, in terms of those of an MLX folder.
 pub(in crate::arch) struct Restored<'m> {
     model: &'m Model,
+    family: Option<&'static Family>,
     tensors: Vec<TensorInfo>,
     values: HashMap<String, Expr>,
 }
@@ -49,6 +50,7 @@ impl<'m> Restored<'m> {
         }
         Ok(Self {
             model,
+            family,
             tensors,
             values: originals.into_iter().collect(),
         })
@@ -66,12 +68,17 @@ impl<'m> Restored<'m> {
     }
 
     /// A model of which plans can be made, but not a byte be read. Blocks are in it what plain matrices
-    /// are, as decoding leaves that open.
+    /// are, as decoding leaves that open; so are all quantized layers if what they hold is to be `exact`.
     ///
     /// # Errors
     /// `malformed` for two tensors of one name.
-    pub(in crate::arch) fn for_plans(&self) -> Result<Model> {
+    pub(in crate::arch) fn for_plans(&self, exact: bool) -> Result<Model> {
+        let is_open = |info: &TensorInfo| {
+            let quantized = info.dtype.is_quantized();
+            quantized || exact && self.decoded(&self.values(&info.name)).is_some()
+        };
         let matrices = self.tensors.iter().filter(|info| info.shape.len() >= 2);
+        let matrices = matrices.filter(|info| !is_open(info));
         let types = matrices.map(|info| info.dtype);
         let mut plain = types.filter(|dtype| dtype.is_plain_float());
         let first = plain.next().unwrap_or(DType::F32);
@@ -80,7 +87,7 @@ impl<'m> Restored<'m> {
             false => DType::F32,
         };
         let tensors = self.tensors.iter().map(|info| TensorInfo {
-            dtype: match info.dtype.is_quantized() {
+            dtype: match is_open(info) {
                 true => blocks,
                 false => info.dtype,
             },
@@ -99,10 +106,11 @@ impl<'m> Restored<'m> {
         plan
     }
 
-    /// [`carry_out`](Self::carry_out), where blocks that are only moved stay blocks.
+    /// [`carry_out`](Self::carry_out), where blocks that are only moved stay blocks, and layers are decoded
+    /// only to what GGUF always has in f32.
     ///
     /// # Errors
-    /// `unsupported` for blocks that cannot be moved so.
+    /// `unsupported` for blocks that cannot be moved so, and for other decoded layers.
     pub(in crate::arch) fn keep_blocks(&self, plan: Plan) -> Result<Plan> {
         let mut plan = self.carry_out(plan);
         for tensor in &mut plan.tensors {
@@ -110,9 +118,44 @@ impl<'m> Restored<'m> {
             let typed = typed.map_err(|e| e.in_tensor(&tensor.name))?;
             if typed.dtype.is_quantized() {
                 tensor.encoding = Encoding::Block(typed.dtype);
+            } else if let Some((layer, encoding)) = self.decoded(&tensor.source)
+                && !self.is_always_wide(&tensor.name)
+            {
+                return Err(Error::unsupported(format!(
+                    "is {encoding} with biases that are no multiples of their scales, which no blocks of GGUF hold; leave --exact out to decode it"
+                ))
+                .in_tensor(layer));
             }
         }
         Ok(plan)
+    }
+
+    /// The first quantized layer that an expression reads as numbers, and how it is stored.
+    fn decoded(&self, source: &Expr) -> Option<(&'m str, &'m Encoding)> {
+        source.inputs().iter().find_map(|name| {
+            let index = self.model.index_of(name)?;
+            let info = &self.model.tensors()[index];
+            let encoding = self.model.encoding(index)?;
+            (!info.dtype.is_quantized()).then_some((&info.name[..], encoding))
+        })
+    }
+
+    /// Whether GGUF has this matrix in f32, whatever the others are.
+    fn is_always_wide(&self, name: &str) -> bool {
+        let number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let parts = name.split('.');
+        let parts: Vec<_> = parts
+            .map(|part| if number(part) { "{}" } else { part })
+            .collect();
+        let name = parts.join(".");
+        let mut tensors = self
+            .family
+            .iter()
+            .flat_map(|family| family.tensors.iter().copied().flatten());
+        tensors.any(|tensor| {
+            let stem = name.strip_suffix(".weight");
+            tensor.class == TypeClass::Exact && stem == Some(tensor.output)
+        })
     }
 }
 

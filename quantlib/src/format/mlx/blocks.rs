@@ -19,7 +19,8 @@ pub enum AsBlocks {
     Never,
     /// Layers in mxfp4, whose blocks always hold the same.
     Mxfp4,
-    /// All; layers that no blocks can hold are refused.
+    /// All; layers that no blocks can hold are refused. But those of 6 and 8 bits that need their biases are
+    /// decoded, for that is exact where they become f32.
     Always,
 }
 
@@ -54,7 +55,10 @@ pub(super) fn block_type(
         (AsBlocks::Mxfp4 | AsBlocks::Always, Mode::Mxfp4) => DType::Mxfp4,
         (AsBlocks::Mxfp4, _) => return Ok(None),
         (AsBlocks::Always, Mode::Nvfp4) => DType::Nvfp4,
-        (AsBlocks::Always, Mode::Affine) => integers(stored, how, planes)?,
+        (AsBlocks::Always, Mode::Affine) => match integers(stored, how, planes)? {
+            Some(dtype) => dtype,
+            None => return Ok(None),
+        },
         (AsBlocks::Always, Mode::Mxfp8) => {
             return Err(Error::unsupported(
                 "GGUF has no blocks of 8-bit floats; leave --exact out to decode it",
@@ -74,23 +78,29 @@ pub(super) fn block_type(
     }
 }
 
-/// The blocks of integers that a layer's are.
-fn integers(stored: &Model, how: LayerQuantization, planes: Planes) -> Result<DType> {
-    let half = match how.bits {
-        bits @ 2..=5 => 1 << bits.max(4) >> 1,
-        _ => return Ok(DType::Q8_0),
-    };
-    let even = how.bits >= 4 && is_even(stored, planes, half)?;
-    Ok(match (how.bits, even) {
-        (5, true) => DType::Q5_0,
-        (5, false) => DType::Q5_1,
-        (_, true) => DType::Q4_0,
-        (_, false) => DType::Q4_1,
+/// The blocks of integers that a layer's are, if any.
+fn integers(stored: &Model, how: LayerQuantization, planes: Planes) -> Result<Option<DType>> {
+    let every = |fits: &dyn Fn(f32, f32) -> bool| every_bias(stored, planes, fits);
+    let even = |half: f32| every(&|scale, bias| scale * -half == bias);
+    Ok(match how.bits {
+        2 | 3 => Some(DType::Q4_1),
+        4 if even(8.0)? => Some(DType::Q4_0),
+        4 => Some(DType::Q4_1),
+        5 if even(16.0)? => Some(DType::Q5_0),
+        5 => Some(DType::Q5_1),
+        _ if every(&is_multiple)? => Some(DType::Q8_0),
+        _ => None,
     })
 }
 
-/// Whether every bias is that of codes around `half`.
-fn is_even(stored: &Model, planes: Planes, half: u16) -> Result<bool> {
+/// Whether a bias is a multiple of its scale, so that there is a code of zero.
+fn is_multiple(scale: f32, bias: f32) -> bool {
+    let (scale, bias) = (f64::from(scale), f64::from(bias));
+    bias == 0.0 || (bias / scale).round() * scale == bias
+}
+
+/// Whether all scales and their biases fit.
+fn every_bias(stored: &Model, planes: Planes, fits: &dyn Fn(f32, f32) -> bool) -> Result<bool> {
     let Some(zeros) = planes.zeros else {
         return Ok(false);
     };
@@ -99,9 +109,8 @@ fn is_even(stored: &Model, planes: Planes, half: u16) -> Result<bool> {
         let bytes = start..scales.nbytes().min(start + PIECE);
         let scales = floats(stored, planes.scales, scales, bytes.clone())?;
         let biases = floats(stored, zeros, biases, bytes)?;
-        let middle = -f32::from(half);
-        let fits = |(scale, bias): (&f32, &f32)| scale * middle == *bias;
-        if !scales.iter().zip(&biases).all(fits) {
+        let mut pairs = scales.iter().zip(&biases);
+        if !pairs.all(|(scale, bias)| fits(*scale, *bias)) {
             return Ok(false);
         }
     }
