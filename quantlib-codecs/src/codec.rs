@@ -54,9 +54,6 @@ const CHUNK: usize = 1 << 15;
 /// Bytes of a decoded tensor that no cache holds: from there on it is written past them.
 const PAST_CACHES: usize = 64 << 20;
 
-/// Elements that are decoded before they are written past the caches: they stay in L1.
-const PIECE: usize = 1 << 11;
-
 /// Whether tensors of this type can be encoded and decoded, not only copied.
 pub fn has_codec(dtype: DType) -> bool {
     block::codec(dtype).is_ok()
@@ -358,7 +355,7 @@ pub fn dequantize_into(
     let decode = |(out, data): (&mut [f32], &[u8])| {
         options.check_cancelled()?;
         match past_caches {
-            true => decode_past_caches(codec, dtype, isa, data, out),
+            true => codec.decode_past_caches(isa, data, out),
             false => codec.decode(isa, data, out),
         }
         Ok(())
@@ -375,18 +372,6 @@ pub fn dequantize_into(
             .zip(data.par_chunks(chunk_bytes))
             .try_for_each(decode)
     })
-}
-
-/// Decodes pieces to a buffer in L1, and from there past the caches: about half of the time that
-/// writing takes otherwise goes into reading what is overwritten.
-fn decode_past_caches(codec: &block::Codec, dtype: DType, isa: Isa, data: &[u8], out: &mut [f32]) {
-    let mut piece = [0.0; PIECE];
-    let bytes = PIECE / dtype.block_len() * dtype.block_bytes();
-    for (data, out) in data.chunks(bytes).zip(out.chunks_mut(PIECE)) {
-        let piece = &mut piece[..out.len()];
-        codec.decode(isa, data, piece);
-        simd::copy_past_caches(piece, out);
-    }
 }
 
 fn whole_blocks(len: usize, dtype: DType) -> Result<usize> {

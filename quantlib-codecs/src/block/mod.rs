@@ -105,6 +105,7 @@ type MatvecQ8 = fn(isa: Isa, rows: &[u8], x: &Q8, out: &mut [f32]);
 pub struct Codec {
     needs_importance: bool,
     decode: Decode,
+    decode_past_caches: Decode,
     encode: Encode,
     matvec: Matvec,
     matvec_q8: MatvecQ8,
@@ -122,6 +123,9 @@ impl Codec {
                     Isa::Scalar => compiled::decode_each::<F, _>(Portable, blocks, out),
                     isa => compiled::decode::<F>(isa, blocks, out),
                 }
+            },
+            decode_past_caches: |isa, data, out| {
+                compiled::decode_past_caches::<F>(isa, bytemuck::cast_slice(data), out);
             },
             encode: |isa, rows, cols, importance, out| {
                 let out = bytemuck::cast_slice_mut(out);
@@ -144,6 +148,15 @@ impl Codec {
     /// together: callers check.
     pub fn decode(&self, isa: Isa, data: &[u8], out: &mut [f32]) {
         (self.decode)(isa, data, out);
+    }
+
+    /// [`decode`](Self::decode) for results that no cache holds: where the CPU can, they are written past
+    /// them.
+    pub(crate) fn decode_past_caches(&self, isa: Isa, data: &[u8], out: &mut [f32]) {
+        match isa {
+            Isa::Scalar | Isa::Portable => self.decode(isa, data, out),
+            Isa::Avx2 | Isa::Avx512 => (self.decode_past_caches)(isa, data, out),
+        }
     }
 
     /// Encodes whole rows with the instructions of `isa`. Panics if the lengths do not belong

@@ -4,28 +4,30 @@
 //! module names an intrinsic, and nothing in here names a format. docs/performance.md tells how
 //! to write such code.
 
+mod diverted;
 mod double;
 mod finite;
 mod lanes;
 mod narrow;
+mod past_caches;
 mod portable;
 mod sixteen;
 mod sixty_four;
 mod steps;
-mod stream;
 mod table_sums;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use diverted::{Diverted, Sink};
 pub(crate) use finite::all_finite;
 pub(crate) use lanes::{Lanes, MAX_LANES};
 pub(crate) use narrow::{Narrow, truncate};
+pub(crate) use past_caches::PastCaches;
 pub(crate) use portable::Portable;
 pub(crate) use sixteen::Sixteen;
 pub(crate) use sixty_four::SixtyFour;
 pub(crate) use steps::Steps;
-pub(crate) use stream::copy_past_caches;
 pub(crate) use table_sums::TableSums;
 pub(crate) use vector::Vector;
 
@@ -110,6 +112,14 @@ impl Isa {
         Err(Error::unsupported(format!(
             "this CPU cannot run {self}; choose one of {available:?}, or none at all"
         )))
+    }
+
+    /// Itself, but AVX2 instead of AVX-512.
+    pub(crate) fn narrow(self) -> Self {
+        match self {
+            Self::Avx512 => Self::Avx2,
+            isa => isa,
+        }
     }
 
     /// Runs a kernel with the lanes of this instruction set: portable ones if it has none here.

@@ -1,7 +1,9 @@
 //! 16 neighbouring elements at a time, for what has no order to keep, as decoding, or an order of 16
 //! sums.
 
+use super::past_caches::Line;
 use crate::numeric::F16;
+use std::cell::Cell;
 
 /// What is done with 16 elements that lie side by side. As with [`Lanes`](super::Lanes), a value
 /// proves that the CPU has the instructions, every operation is one IEEE operation an element, and
@@ -33,6 +35,11 @@ pub(crate) trait Sixteen: Copy {
     fn widen_crumbs(self, crumbs: u32) -> Self::F;
     fn load(self, from: &[f32; 16]) -> Self::F;
     fn store(self, a: Self::F, to: &mut [f32; 16]);
+
+    /// `before` without its first `early` elements (at most 16), then the first ones of `a`.
+    fn straddling(self, before: Self::F, a: Self::F, early: usize) -> Self::F;
+    /// Not to be read before a fence: see [`PastCaches`](super::PastCaches).
+    fn store_past_caches(self, a: Self::F, to: &Cell<Line>);
 }
 
 impl Sixteen for super::Portable {
@@ -148,6 +155,17 @@ impl Sixteen for super::Portable {
     fn store(self, a: [f32; 16], to: &mut [f32; 16]) {
         *to = a;
     }
+
+    #[inline(always)]
+    fn straddling(self, before: [f32; 16], a: [f32; 16], early: usize) -> [f32; 16] {
+        let both: [f32; 32] = bytemuck::cast([before, a]);
+        std::array::from_fn(|i| both[(early + i) % 32])
+    }
+
+    #[inline(always)]
+    fn store_past_caches(self, a: [f32; 16], to: &Cell<Line>) {
+        to.set(Line(a));
+    }
 }
 
 /// Bit `i` of a byte as the lowest bit of byte `i`.
@@ -189,6 +207,11 @@ mod tests {
                 s.widen_u8(&s.take_bits(&bytes, 6, 3)),
                 s.widen_u8(&s.with_bits(s.take_bits(&bytes, 0, 15), 0x8a31, 16)),
                 s.widen_crumbs(0xd1e4_27b8),
+                s.straddling(a, b, 0),
+                s.straddling(a, b, 3),
+                s.straddling(a, b, 8),
+                s.straddling(a, b, 15),
+                s.straddling(a, b, 16),
             ];
             for result in results {
                 let mut stored = [f32::NAN; 16];

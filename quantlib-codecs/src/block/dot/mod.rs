@@ -30,6 +30,10 @@ pub(super) trait DotFormat: BlockFormat {
     /// A part of the vector of integers.
     type Piece: Piece;
 
+    /// Whether products with integers are looked up in a large table: with AVX-512 the compiler makes
+    /// gathers of that, which take many times as long where microcode guards them.
+    const LOOKS_UP: bool = false;
+
     /// A row times a vector of floats. Implementations must be `#[inline(always)]`.
     #[inline(always)]
     fn dot<S: SixtyFour>(s: S, row: &[Self::Block], x: &[f32]) -> f32 {
@@ -43,9 +47,10 @@ pub(super) trait DotFormat: BlockFormat {
 /// Which formats take which vectors: those of ggml's `vec_dot_type`, except that it has none for
 /// Q8_1 and Q8_K, which are made for vectors themselves.
 macro_rules! take {
-    ($($piece:ty, $dot:ident: $($format:ty),*;)*) => {
+    ($($piece:ty, $dot:ident, looks up: $looks_up:literal: $($format:ty),*;)*) => {
         $($(impl DotFormat for $format {
             type Piece = $piece;
+            const LOOKS_UP: bool = $looks_up;
 
             #[inline(always)]
             fn dot_q8<S: SixtyFour>(s: S, row: &[Self::Block], x: &[Self::Piece]) -> f32 {
@@ -56,16 +61,17 @@ macro_rules! take {
 }
 
 take! {
-    Group, groups:
+    Group, groups, looks up: false:
         super::q1_0::Q1_0, super::q2_0::Q2_0, super::q4_0::Q4_0, super::q4_1::Q4_1,
         super::q5_0::Q5_0, super::q5_1::Q5_1, super::q8_0::Q8_0, super::iq4_nl::Iq4Nl,
         super::mxfp4::Mxfp4, super::nvfp4::Nvfp4;
-    SuperBlock, supers:
+    SuperBlock, supers, looks up: false:
         super::q2_k::Q2K, super::q3_k::Q3K, super::q4_k::Q4K, super::q5_k::Q5K, super::q6_k::Q6K,
         super::iq1_s::Iq1S, super::iq1_m::Iq1M, super::iq2_xxs::Iq2Xxs, super::iq2_xs::Iq2Xs,
-        super::iq2_s::Iq2S, super::iq3_xxs::Iq3Xxs, super::iq3_s::Iq3S, super::iq4_xs::Iq4Xs,
-        super::tq1_0::Tq1_0, super::tq2_0::Tq2_0;
-    f32, floats:
+        super::iq2_s::Iq2S, super::iq4_xs::Iq4Xs, super::tq1_0::Tq1_0, super::tq2_0::Tq2_0;
+    SuperBlock, supers, looks up: true:
+        super::iq3_xxs::Iq3Xxs, super::iq3_s::Iq3S;
+    f32, floats, looks up: false:
         super::q8_1::Q8_1, super::q8_k::Q8K;
 }
 
@@ -96,6 +102,7 @@ pub(super) fn matvec<F: DotFormat>(isa: Isa, data: &[u8], x: &[f32], out: &mut [
 
 /// Rows times a vector of integers, with the instructions of `isa`.
 pub(super) fn matvec_q8<F: DotFormat>(isa: Isa, data: &[u8], x: &Q8, out: &mut [f32]) {
+    let isa = if F::LOOKS_UP { isa.narrow() } else { isa };
     isa.run(Integers::<F> {
         blocks: bytemuck::cast_slice(data),
         per_row: x.cols() / F::DTYPE.block_len(),

@@ -5,12 +5,10 @@ mod avx512;
 mod narrow;
 mod sixteen;
 mod sixty_four;
-mod stream;
 mod table_sums;
 
 pub(super) use avx2::Avx2;
 pub(super) use avx512::Avx512;
-pub(super) use stream::copy_past_caches;
 
 /// Methods of one intrinsic each (or few). `$proof` says why they may be used.
 macro_rules! intrinsics {
@@ -23,3 +21,9 @@ macro_rules! intrinsics {
     };
 }
 use intrinsics;
+
+/// Orders what was stored past the caches before what is stored later.
+pub(super) fn fence() {
+    // SAFETY: an instruction of SSE, which every x86-64 has; it accesses nothing.
+    unsafe { core::arch::x86_64::_mm_sfence() };
+}

@@ -3,7 +3,9 @@
 use super::{Avx2, Avx512, intrinsics};
 use crate::numeric::F16;
 use crate::simd::Sixteen;
+use crate::simd::past_caches::Line;
 use core::arch::x86_64::*;
+use std::cell::Cell;
 
 impl Sixteen for Avx512 {
     type F = __m512;
@@ -82,6 +84,23 @@ impl Sixteen for Avx512 {
             _mm256_storeu_ps(first.as_mut_ptr(), _mm512_castps512_ps256(a));
             _mm256_storeu_ps(second.as_mut_ptr(), _mm512_extractf32x8_ps::<1>(a));
         }
+    }
+
+    #[inline(always)]
+    fn straddling(self, before: __m512, a: __m512, early: usize) -> __m512 {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            let ascending = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let places = _mm512_add_epi32(ascending, _mm512_set1_epi32(early as i32));
+            _mm512_permutex2var_ps(before, places, a)
+        }
+    }
+
+    #[inline(always)]
+    fn store_past_caches(self, a: __m512, to: &Cell<Line>) {
+        // SAFETY: `self` exists, so the CPU has the instructions; a line is 16 floats, aligned to 64
+        // bytes, and nobody else writes to the cell; who lends it out fences before it is read.
+        unsafe { _mm512_stream_ps(to.as_ptr().cast(), a) };
     }
 }
 
@@ -205,6 +224,36 @@ impl Sixteen for Avx2 {
             _mm256_storeu_ps(second.as_mut_ptr(), a.1);
         }
     }
+
+    #[inline(always)]
+    fn straddling(self, before: Self::F, a: Self::F, early: usize) -> Self::F {
+        let early_of_eight = early % 8;
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            match early / 8 {
+                0 => (
+                    straddle(before.0, before.1, early_of_eight),
+                    straddle(before.1, a.0, early_of_eight),
+                ),
+                1 => (
+                    straddle(before.1, a.0, early_of_eight),
+                    straddle(a.0, a.1, early_of_eight),
+                ),
+                _ => a,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store_past_caches(self, a: Self::F, to: &Cell<Line>) {
+        let to: *mut f32 = to.as_ptr().cast();
+        // SAFETY: `self` exists, so the CPU has the instructions; a line is 16 floats, aligned to 64
+        // bytes, and nobody else writes to the cell; who lends it out fences before it is read.
+        unsafe {
+            _mm256_stream_ps(to, a.0);
+            _mm256_stream_ps(to.add(8), a.1);
+        }
+    }
 }
 
 #[inline(always)]
@@ -263,4 +312,19 @@ fn take_bits(bytes: &[u8; 16], shift: u32, mask: u8) -> [u8; 16] {
         let shifted = _mm_srl_epi16(load(bytes), _mm_cvtsi32_si128(shift as i32));
         bytemuck::cast(_mm_and_si128(shifted, _mm_set1_epi8(mask as i8)))
     }
+}
+
+/// The elements of both but the first `early` (below 8), as far as there is room.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn straddle(before: __m256, a: __m256, early: usize) -> __m256 {
+    let ascending = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    let places = _mm256_add_epi32(ascending, _mm256_set1_epi32(early as i32));
+    // Only the low three bits of a place count; the fourth says which vector it is in.
+    let (before, a) = (
+        _mm256_permutevar8x32_ps(before, places),
+        _mm256_permutevar8x32_ps(a, places),
+    );
+    let second = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(places));
+    _mm256_blendv_ps(before, a, second)
 }
