@@ -222,10 +222,11 @@ impl<'w> RowEncoder<'w> {
         Ok(())
     }
 
-    /// What is widened and checked is encoded while it is still in the nearest cache; but super-blocks,
-    /// whose encoders have more to calculate than to read, must fill tiles.
+    /// What is widened and checked is encoded while it is still in the nearest cache; but where there is
+    /// more to calculate than to read, for super-blocks and with importance, tiles must be full, and
+    /// rows have company whose sums are calculated beside theirs.
     fn rows_at_a_time(&self) -> usize {
-        let elements = if self.dtype.block_len() < 256 {
+        let elements = if self.dtype.block_len() < 256 && self.importance.is_none() {
             8192
         } else {
             65536

@@ -104,7 +104,7 @@ fn encode_weighted_tile<L: Lanes>(
     for g in 0..16 {
         let x = l.load(&tile.x, g * 16);
         let importance = l.load(importance, g * 16);
-        let weights = lanes::weigh_important(l, &x, &importance, offset);
+        let weights = lanes::weigh_important(l, &x, importance, offset);
         sums[g] = lanes::sum(l, &weights);
         let fit = lanes::fit_symmetric::<L, 16, false>(l, &x, &weights, HALF);
         (fits[g], inverses[g]) = (fit.scale, fit.inverse);

@@ -134,7 +134,7 @@ where
     for g in 0..GROUPS {
         let x: [L::F; LEN] = l.load(blocks, g * LEN);
         let importance: [L::F; LEN] = l.load(importance, g * LEN);
-        let weights = weigh_important(l, &x, &importance, sigma2);
+        let weights = weigh_important(l, &x, importance, sigma2);
         sums[g] = sum(l, &weights);
         let (grid, deviation) = (Grid::WEIGHTED, Deviation::Squared);
         let fit = fit_affine(l, &x, &weights, F::K.top, grid, deviation, &mut codes);

@@ -36,7 +36,7 @@ pub(super) use thirty_two::{
     affine_scales, fit_affine_blocks, fit_symmetric_blocks, magnitude_scales, symmetric_scales,
 };
 
-use super::{BlockFormat, weights};
+use super::BlockFormat;
 use crate::simd::{Isa, Kernel, Lanes, MAX_LANES};
 
 /// A format whose blocks of `LEN` elements can be encoded in lanes.
@@ -155,23 +155,19 @@ fn mean_squares(rows: &[f32], cols: usize) -> Vec<f32> {
     const STEP: usize = 8;
     let mut means = Vec::with_capacity(rows.len() / cols);
     for rows in rows.chunks(STEP * cols) {
+        let count = rows.len() / cols;
+        // Where rows are missing the first one serves: its sum is there anyway.
+        let rows: [&[f32]; STEP] = std::array::from_fn(|i| {
+            let row = if i < count { i } else { 0 };
+            &rows[row * cols..][..cols]
+        });
         let mut sums = [0.0; STEP];
-        if let Ok(rows) = <[&[f32]; STEP]>::try_from(rows.chunks(cols).collect::<Vec<_>>()) {
-            for i in 0..cols {
-                for (sum, row) in sums.iter_mut().zip(rows) {
-                    *sum += row[i] * row[i];
-                }
-            }
-        } else {
-            for (sum, row) in sums.iter_mut().zip(rows.chunks(cols)) {
-                *sum = weights::sum_squares(row);
+        for i in 0..cols {
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                *sum += row[i] * row[i];
             }
         }
-        means.extend(
-            sums.iter()
-                .take(rows.len() / cols)
-                .map(|sum| sum / cols as f32),
-        );
+        means.extend(sums[..count].iter().map(|sum| sum / cols as f32));
     }
     means
 }

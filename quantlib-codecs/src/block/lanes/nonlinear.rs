@@ -26,7 +26,7 @@ pub(in crate::block) fn weigh<L: Lanes>(
     sigma2: L::F,
 ) -> [L::F; 32] {
     match importance {
-        Some(importance) => weigh_important(l, x, importance, sigma2),
+        Some(importance) => weigh_important(l, x, *importance, sigma2),
         None => squares(l, x),
     }
 }

@@ -120,13 +120,12 @@ pub(in crate::block) fn squares<L: Lanes, const LEN: usize>(l: L, x: &[L::F; LEN
 pub(in crate::block) fn weigh_important<L: Lanes, const LEN: usize>(
     l: L,
     x: &[L::F; LEN],
-    importance: &[L::F; LEN],
+    mut importance: [L::F; LEN],
     sigma2: L::F,
 ) -> [L::F; LEN] {
-    let mut weights = *importance;
     for i in 0..LEN {
         let root = l.sqrt(l.add(sigma2, l.mul(x[i], x[i])));
-        weights[i] = l.mul(importance[i], root);
+        importance[i] = l.mul(importance[i], root);
     }
-    weights
+    importance
 }

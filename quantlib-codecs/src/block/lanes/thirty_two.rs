@@ -22,7 +22,8 @@ pub(in crate::block) fn fit_symmetric_blocks<L: Lanes>(
     importance: &Importance<'_>,
     half: i32,
 ) -> PerLane<f32, 2> {
-    let (x, weights) = load_weighted(l, tile, importance);
+    let x = l.load(&tile.x, 0);
+    let weights = weigh(l, tile, importance, &x);
     let fit = fit_symmetric::<L, 32, false>(l, &x, &weights, half);
     PerLane::of(l, &[fit.scale, fit.inverse])
 }
@@ -36,7 +37,8 @@ pub(in crate::block) fn fit_affine_blocks<L: Lanes>(
     importance: &Importance<'_>,
     top: i32,
 ) -> PerLane<f32, 4> {
-    let (x, weights) = load_weighted(l, tile, importance);
+    let x = l.load(&tile.x, 0);
+    let weights = weigh(l, tile, importance, &x);
     let (grid, deviation) = (Grid::WEIGHTED, Deviation::Squared);
     let mut codes = [l.splat(0.0); 32];
     let fit = fit_affine(l, &x, &weights, top, grid, deviation, &mut codes);
@@ -155,14 +157,14 @@ fn scalar_max(block: &[f32; 32]) -> f32 {
     number::range(block).1
 }
 
+/// The weights of the blocks `x`.
 #[inline(always)]
-fn load_weighted<L: Lanes>(
+fn weigh<L: Lanes>(
     l: L,
     tile: &Tile<'_, 32>,
     importance: &Importance<'_>,
-) -> ([L::F; 32], [L::F; 32]) {
-    let x = l.load(&tile.x, 0);
-    let importance = l.load(importance, 0);
+    x: &[L::F; 32],
+) -> [L::F; 32] {
     let sigma2 = l.read(&tile.row_mean_squares);
-    (x, weigh_important(l, &x, &importance, sigma2))
+    weigh_important(l, x, l.load(importance, 0), sigma2)
 }

@@ -38,7 +38,7 @@ impl<L: Lanes, const LEN: usize> Group<L, LEN> {
     fn load(l: L, tile: &Tile<'_, 256>, g: usize, sigma2: L::F) -> Self {
         let x = l.load(&tile.x, g * LEN);
         let weights = match &tile.importance {
-            Some(w) => weigh_important(l, &x, &l.load(w, g * LEN), sigma2),
+            Some(w) => weigh_important(l, &x, l.load(w, g * LEN), sigma2),
             None => squares(l, &x),
         };
         Self { x, weights }
