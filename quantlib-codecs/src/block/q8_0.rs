@@ -42,6 +42,7 @@ impl BlockFormat for Q8_0 {
         decode(s, block, y);
     }
 
+    #[inline(always)]
     fn encode(rows: &[f32], _cols: usize, _importance: Option<&[f32]>, out: &mut [Block]) {
         for (x, block) in rows.as_chunks().0.iter().zip(out) {
             *block = encode_ref(x);
@@ -70,6 +71,7 @@ impl LaneFormat<32> for Q8_0 {
     }
 }
 
+#[inline(always)]
 fn encode_ref(x: &[f32; 32]) -> Block {
     let scale = max_abs(x) / TOP as f32;
     let inverse = reciprocal(scale);

@@ -4,7 +4,7 @@
 //! `QUANTLIB_REGENERATE=1 cargo test -p quantlib-codecs --test kernels` records anew.
 
 use crate::output;
-use quantlib_codecs::{CodecOptions, DType, Isa};
+use quantlib_codecs::{CodecOptions, DType, Isa, Q8Vector, TensorView};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,6 +18,10 @@ const ENCODERS: &[&str] = &[
 ];
 const DECODERS: &[&str] = &[
     "q8_0", "q4_0", "q4_k", "q6_k", "iq4_xs", "iq3_s", "iq1_m", "tq1_0",
+];
+/// Products with vectors, of floats and of integers.
+const PRODUCTS: &[&str] = &[
+    "bf16", "q8_0", "q4_0", "q4_1", "q4_k", "q6_k", "iq4_xs", "iq3_s", "iq2_xs", "tq1_0",
 ];
 
 /// How many times as many instructions as were recorded are no accident. Compilers differ.
@@ -76,14 +80,37 @@ fn one_pass(pass: &mut Pass) {
     pass.run();
 }
 
+#[derive(Clone, Copy)]
+enum Verb {
+    Encode,
+    Decode,
+    Matvec,
+    MatvecQ8,
+}
+
+impl Verb {
+    fn named(name: &str) -> Self {
+        match name {
+            "encode" => Self::Encode,
+            "decode" => Self::Decode,
+            "matvec" => Self::Matvec,
+            "matvec_q8" => Self::MatvecQ8,
+            _ => panic!("'{name}' is no verb"),
+        }
+    }
+}
+
 /// What a case does.
 struct Pass {
-    encodes: bool,
+    verb: Verb,
     dtype: DType,
     weights: Option<Vec<f32>>,
     options: CodecOptions,
     floats: Vec<f32>,
     bytes: Vec<u8>,
+    vector: Vec<f32>,
+    integers: Option<Q8Vector>,
+    products: Vec<f32>,
 }
 
 impl Pass {
@@ -92,30 +119,52 @@ impl Pass {
         let [verb, isa, .., name] = words[..] else {
             panic!("'{case}' is no case");
         };
-        let dtype = name.parse().unwrap();
+        let (verb, dtype) = (Verb::named(verb), name.parse().unwrap());
         let mut options = CodecOptions::default();
         options.threads = 1;
         options.isa = Some(isa.parse().unwrap());
         let floats: Vec<f32> = (0..ELEMENTS).map(|i| (i as f32 * 1.618).sin()).collect();
         let weights: Vec<f32> = (0..COLS).map(|i| 1.0 + (i % 7) as f32).collect();
         let encoded = quantlib_codecs::quantize(&floats, COLS, dtype, Some(&weights)).unwrap();
+        let vector = floats[..COLS].to_vec();
+        let integers = matches!(verb, Verb::MatvecQ8).then(|| {
+            let mut integers = Q8Vector::new(dtype, COLS).unwrap();
+            integers.set((&vector[..]).into(), &options).unwrap();
+            integers
+        });
         Self {
-            encodes: verb == "encode",
+            verb,
             dtype,
             weights: words.contains(&"i").then_some(weights),
             options,
             floats,
             bytes: encoded.into_data(),
+            vector,
+            integers,
+            products: vec![0.0; ELEMENTS / COLS],
         }
     }
 
     fn run(&mut self) {
         let (dtype, options) = (self.dtype, &self.options);
-        let done = if self.encodes {
-            let (x, weights) = ((&self.floats[..]).into(), self.weights.as_deref());
-            quantlib_codecs::quantize_into(x, COLS, dtype, weights, options, &mut self.bytes)
-        } else {
-            quantlib_codecs::dequantize_into(&self.bytes, dtype, options, &mut self.floats)
+        let shape = [ELEMENTS / COLS, COLS];
+        let rows = |bytes| TensorView::new(dtype, &shape, bytes).unwrap();
+        let done = match self.verb {
+            Verb::Encode => {
+                let (x, weights) = ((&self.floats[..]).into(), self.weights.as_deref());
+                quantlib_codecs::quantize_into(x, COLS, dtype, weights, options, &mut self.bytes)
+            }
+            Verb::Decode => {
+                quantlib_codecs::dequantize_into(&self.bytes, dtype, options, &mut self.floats)
+            }
+            Verb::Matvec => {
+                let x = (&self.vector[..]).into();
+                quantlib_codecs::matvec_into(rows(&self.bytes), x, options, &mut self.products)
+            }
+            Verb::MatvecQ8 => {
+                let x = self.integers.as_ref().unwrap();
+                quantlib_codecs::matvec_q8_into(rows(&self.bytes), x, options, &mut self.products)
+            }
         };
         done.unwrap();
     }
@@ -126,7 +175,10 @@ fn cases() -> Vec<String> {
     let isas = isas.into_iter().filter(|isa| isa.is_available());
     let encoders = ENCODERS.iter().map(|what| ("encode", what));
     let decoders = DECODERS.iter().map(|what| ("decode", what));
-    let all: Vec<_> = encoders.chain(decoders).collect();
+    let products = PRODUCTS
+        .iter()
+        .flat_map(|what| [("matvec", what), ("matvec_q8", what)]);
+    let all: Vec<_> = encoders.chain(decoders).chain(products).collect();
     isas.flat_map(|isa| {
         let named = |(verb, what): &(&str, &&str)| format!("{verb} {isa} {what}");
         all.iter().map(named).collect::<Vec<_>>()
