@@ -1,11 +1,12 @@
 """Static quantization to 8 bits: quantlib beside onnxruntime's quantize_static, on one model and the same samples.
 
-    python benches/calibration.py [--gigabytes 1] [--samples 8 32] [--only quantlib] [--folder DIR]
+    python benches/calibration.py [--gigabytes 1] [--samples 8 32] [--only quantlib] [--command PATH]
+                                  [--folder DIR]
 
-needs the quantlib package (a release build), onnx and onnxruntime; --only leaves quantize_static out. Each runs in a
-process of its own, for its time and its peak of memory; so does a float session that runs the same samples, whose
-peak is the measure. Samples have 64 rows. Prints Markdown. The error is that of the outputs, as a share of their
-standard deviation.
+needs the quantlib package (a release build), onnx and onnxruntime; --only leaves quantize_static out, --command runs
+the command in the package's place, such as target/release/quantlib. Each runs in a process of its own, for its time
+and its peak of memory; so does a float session that runs the same samples, whose peak is the measure. Samples have 64
+rows. Prints Markdown. The error is that of the outputs, as a share of their standard deviation.
 """
 
 import argparse
@@ -17,11 +18,18 @@ import tempfile
 from pathlib import Path
 
 WORK = """
-import json, resource, sys, time
+import json, resource, subprocess, sys, time
 import numpy as np
-what, model, out, count, columns = sys.argv[1:3] + sys.argv[3:4] + [int(n) for n in sys.argv[4:]]
+what, model, out, count, columns = sys.argv[1:3] + sys.argv[3:4] + [int(n) for n in sys.argv[4:6]]
+who = resource.RUSAGE_SELF
 samples = [{"x": np.random.default_rng(i).standard_normal((1, 64, columns), dtype=np.float32)} for i in range(count)]
-if what == "quantlib":
+if what == "quantlib" and sys.argv[6:]:
+    np.savez(out + ".npz", x=np.concatenate([sample["x"] for sample in samples]))
+    who = resource.RUSAGE_CHILDREN
+    begin = time.perf_counter()
+    command = [sys.argv[6], "quantize", model, "-o", out, "-t", "static-int8", "--calibration", out + ".npz"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+elif what == "quantlib":
     import quantlib as ql, onnxruntime
     begin = time.perf_counter()
     ql.quantize_model(model, out, "static-int8", calibration=samples)
@@ -42,7 +50,7 @@ else:
     outputs = [session.run(None, sample)[0] for sample in samples]
     np.save(out, outputs)
 seconds = time.perf_counter() - begin
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+print(json.dumps([seconds, resource.getrusage(who).ru_maxrss / 1024]))
 """
 
 
@@ -76,8 +84,10 @@ def make(path, gigabytes, columns):
     onnx.save(model, path, save_as_external_data=True, location=path.name + ".data")
 
 
-def measure(what, model, out, count, columns):
-    command = [sys.executable, "-c", WORK, what, str(model), str(out), str(count), str(columns)]
+def measure(what, model, out, count, wish):
+    command = [sys.executable, "-c", WORK, what, str(model), str(out), str(count), str(wish.columns)]
+    if wish.command:
+        command.append(str(Path(wish.command).resolve()))
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{what} failed: {done.stderr[-2000:]}")
@@ -106,6 +116,7 @@ def main():
     parser.add_argument("--samples", type=int, nargs="+", default=[8])
     parser.add_argument("--columns", type=int, default=1024)
     parser.add_argument("--only", choices=["quantlib"])
+    parser.add_argument("--command")
     parser.add_argument("--folder")
     wish = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=wish.folder) as folder:
@@ -120,13 +131,13 @@ def main():
 def compare(folder, model, samples, wish):
     """Prints rows of the table for so many samples; what follows from them."""
     reference = folder / "reference.npy"
-    seconds, peak = measure("float", model, reference, samples, wish.columns)
+    seconds, peak = measure("float", model, reference, samples, wish)
     print(f"| float session | {samples} | {seconds:.1f} | {peak:.0f} | |", flush=True)
     rows = {}
     for what in ["quantlib"] if wish.only else ["quantlib", "onnxruntime"]:
         out, outputs = folder / f"{what}.onnx", folder / "outputs.npy"
-        rows[what] = measure(what, model, out, samples, wish.columns)
-        measure("float", out, outputs, samples, wish.columns)
+        rows[what] = measure(what, model, out, samples, wish)
+        measure("float", out, outputs, samples, wish)
         lost = error(outputs, reference)
         print(f"| {what} | {samples} | {rows[what][0]:.1f} | {rows[what][1]:.0f} | {lost:.4f} |", flush=True)
     note = f"{samples} samples: {rows['quantlib'][1] - peak:+.0f} MiB to the float session"

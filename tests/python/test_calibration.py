@@ -241,6 +241,21 @@ class TestMiniLM:
         cosines = minilm.cosines(session(out, precise=True), session(original), inputs)
         assert cosines.min() >= 0.97, minilm.MORE_SENTENCES[cosines.argmin()]
 
+    def test_static_int8_of_f16_is_as_good(self, original, calibration, tmp_path):
+        half, out = tmp_path / "half.onnx", tmp_path / "out.onnx"
+        ql.quantize_model(original, half, "fp16")
+        report = ql.quantize_model(half, out, "static-int8", calibration=calibration)
+        graph = onnx.load(out).graph
+        onnx.checker.check_model(onnx.load(out))
+        kept = {t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT16 and len(t.dims) == 2}
+        wide = [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in kept]
+        # The pooler has a bias, and no embedding comes from it.
+        assert wide == ["/pooler.dense/Gemm"]
+        assert any("/pooler.dense/Gemm' is left as it is" in note for note in report.notes)
+        inputs = minilm.tokenize(minilm.MORE_SENTENCES)
+        cosines = minilm.cosines(session(out, precise=True), session(original), inputs)
+        assert cosines.min() >= 0.97, minilm.MORE_SENTENCES[cosines.argmin()]
+
     @pytest.mark.parametrize(("recipe", "least"), [("a16w8", 0.99), ("a16w4", 0.7), ("a8w8", 0.6)])
     def test_whole_models_in_integers(self, original, calibration, tmp_path, recipe, least):
         out = tmp_path / "out.onnx"

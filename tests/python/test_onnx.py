@@ -289,3 +289,41 @@ def test_what_cannot_be_done_is_refused(tmp_path):
     with pytest.raises(ql.MisuseError, match="input itself"):
         ql.quantize_model(src, src, "int4")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx"]
+
+
+@pytest.mark.parametrize("recipe", ["int4", "int8", "dynamic-int8", "fp16", "static-int8", "a8w8"])
+def test_functions_are_left_as_they_are(tmp_path, recipe):
+    rng = np.random.default_rng(3)
+    inner = numpy_helper.from_array(rng.standard_normal((32, 32), dtype=np.float32), "value")
+    function = helper.make_function(
+        "local",
+        "Twice",
+        ["a"],
+        ["c"],
+        [
+            helper.make_node("Constant", [], ["w"], value=inner),
+            helper.make_node("MatMul", ["a", "w"], ["b"], "inside"),
+            helper.make_node("Add", ["b", "b"], ["c"], "sum"),
+        ],
+        [helper.make_opsetid("", 21)],
+    )
+    weight = numpy_helper.from_array(rng.standard_normal((64, 32), dtype=np.float32), "W")
+    value = lambda name, columns: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", columns])
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["m"], "outside"),
+        helper.make_node("Twice", ["m"], ["y"], "call", domain="local"),
+    ]
+    graph = helper.make_graph(nodes, "g", [value("x", 64)], [value("y", 32)], [weight])
+    imports = [helper.make_opsetid("", 21), helper.make_opsetid("local", 1)]
+    model = helper.make_model(graph, functions=[function], opset_imports=imports, ir_version=10)
+    src, out = saved(model, tmp_path / "m.onnx"), tmp_path / "out.onnx"
+    x = rng.standard_normal((3, 64), dtype=np.float32)
+    wishes = {"calibration": [{"x": x}]} if recipe in ("static-int8", "a8w8") else {}
+    report = ql.quantize_model(src, out, recipe, **wishes)
+    assert "1 function of the model is left as it is" in report.notes
+    made = onnx.load(out)
+    assert list(made.functions) == [function]
+    (expected,) = ort.InferenceSession(str(src)).run(None, {"x": x})
+    given = x.astype(np.float16) if recipe == "fp16" else x
+    (found,) = ort.InferenceSession(str(out)).run(None, {"x": given})
+    assert np.linalg.norm(found - expected) < 0.15 * np.linalg.norm(expected)

@@ -80,10 +80,15 @@ def network(rng):
 @pytest.mark.parametrize("keep_io", [False, True])
 def test_numbers_are_those_of_onnxruntime(rng, tmp_path, keep_io):
     model = network(rng)
+    shift = next(weight for weight in model.graph.initializer if weight.name == "s")
+    shift.CopyFrom(numpy_helper.from_array(np.float32([1e5, *range(15)]), "s"))
     out, report = converted(model, tmp_path, keep_io=keep_io)
     peer = by_peer(model, tmp_path, keep_io_types=keep_io)
     assert floats(out) == floats(peer)
-    assert report.notes == ["'odd' has 4 values beyond f16's range, which become ±65504"]
+    assert report.notes == [
+        "'s' has a value beyond f16's range, which becomes ±65504",
+        "'odd' has 4 values beyond f16's range, which become ±65504",
+    ]
     x = rng.standard_normal((4, 32)).astype(np.float32 if keep_io else np.float16)
     (ours,), (theirs,) = run(out, {"x": x}), run(peer, {"x": x})
     assert ours.dtype == theirs.dtype == x.dtype

@@ -1,4 +1,4 @@
-"""Forms of static quantization beside QuantizeLinear and DequantizeLinear, run by onnxruntime."""
+"""Forms of static quantization, and what stays out of it, run by onnxruntime."""
 
 import collections
 import subprocess
@@ -77,6 +77,8 @@ def test_products_and_sums_are_operators_on_codes(dense, tmp_path, rng):
     assert (found["QuantizeLinear"], found["DequantizeLinear"]) == (2, 2)
     kept = {tensor.name for tensor in onnx.load(out).graph.initializer if tensor.data_type == TensorProto.FLOAT}
     assert not {"W1", "W2", "W3", "W4", "b1", "b4"} & kept
+    graph = onnx.load(out).graph
+    assert {tensor.name for tensor in graph.initializer} <= {name for node in graph.node for name in node.input}
     close(dense, out, inputs[-1], 0.04)
 
 
@@ -184,3 +186,96 @@ def test_operators_with_weights_inside_are_told_of(tmp_path, rng):
     report = ql.quantize_model(model, out, "dynamic-int8")
     assert report.notes == ["1 LSTM are left as they are: their weights are not quantized"]
     close(model, out, {"x": normal(3, 2, 24)}, 0.05)
+
+
+@pytest.mark.parametrize("ratio", [40.0, 20.0])
+def test_models_of_f16_calculate_with_integers_between_casts(tmp_path, rng, ratio):
+    normal = lambda *shape: rng.standard_normal(shape).astype(np.float16)
+    weights = {"W": normal(24, 40), "V": normal(16, 40), "U": normal(16, 8), "c": normal(8)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["m"], "first"),
+        helper.make_node("Relu", ["m"], ["r"], "relu"),
+        helper.make_node("Gemm", ["r", "V"], ["g"], "second", transB=1),
+        helper.make_node("Gemm", ["g", "U", "c"], ["y"], "last"),
+    ]
+    shapes = ({"x": ["b", 24]}, {"y": ["b", 8]})
+    model = make(tmp_path / "m.onnx", nodes, weights, *shapes, element=TensorProto.FLOAT16)
+    out, inputs = tmp_path / "out.onnx", [{"x": normal(4, 24)} for _ in range(4)]
+    ranges = ql.calibrate(model, inputs)
+    assert sorted(ranges) == ["r", "x"]
+    ranges = ql.Calibration({name: {**entry, "signal_to_noise": ratio} for name, entry in ranges.items()})
+    report = ql.quantize_model(model, out, "static-int8", calibration=ranges)
+    onnx.checker.check_model(onnx.load(out), full_check=True)
+    products = [node for node in onnx.load(out).graph.node if node.op_type in ("MatMul", "Gemm")]
+    assert len(products) == (3 if ratio > 30 else 5)
+    integers = [node for node in products if "DequantizeLinear" in node.input[1]]
+    assert len(integers) == len(products) - 1
+    assert all("DequantizeLinear" in node.input[0] for node in integers)
+    assert [note for note in report.notes if "'last' is left as it is: of f16" in note]
+    found = run(out, inputs[0])[0]
+    assert found.dtype == np.float16
+    close(model, out, inputs[0], 0.04)
+
+
+def test_products_in_branches_are_left_alone_and_named(tmp_path, rng):
+    normal = lambda *shape: rng.standard_normal(shape, dtype=np.float32)
+    weights = {"W": normal(24, 16), "V": normal(16, 16)}
+
+    def branch(name, weight):
+        product = helper.make_node("MatMul", ["m", weight], [f"{name}_y"], f"in_{name}")
+        output = helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, ["b", 16])
+        return helper.make_graph([product], name, [], [output])
+
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["m"], "outside"),
+        helper.make_node("ReduceSum", ["x"], ["s"], "total", keepdims=0),
+        helper.make_node("Cast", ["s"], ["is"], "cast", to=TensorProto.BOOL),
+        helper.make_node("If", ["is"], ["y"], "if", then_branch=branch("then", "V"), else_branch=branch("else", "V")),
+    ]
+    model = make(tmp_path / "m.onnx", nodes, weights, {"x": ["b", 24]}, {"y": ["b", 16]})
+    out, inputs = tmp_path / "out.onnx", samples(rng, 4, 24)
+    for form in ("qdq", "qoperator"):
+        report = ql.quantize_model(model, out, "static-int8", calibration=inputs, format=form)
+        for name in ("in_then", "in_else"):
+            assert any(f"'{name}' is left as it is: it is in a branch" in note for note in report.notes)
+        assert "W" not in {tensor.name for tensor in onnx.load(out).graph.initializer}
+        close(model, out, inputs[-1], 0.04)
+
+
+def test_a_relu_that_a_branch_sees_behind_stays(tmp_path, rng):
+    normal = lambda *shape: rng.standard_normal(shape, dtype=np.float32)
+    weights = {"C": normal(4, 3, 3, 3), "is": np.array(True)}
+
+    def branch(name):
+        output = helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, None)
+        return helper.make_graph([helper.make_node("Neg", ["c"], [f"{name}_y"])], name, [], [output])
+
+    nodes = [
+        helper.make_node("Conv", ["x", "C"], ["c"], "conv"),
+        helper.make_node("Relu", ["c"], ["r"], "relu"),
+        helper.make_node("If", ["is"], ["n"], "if", then_branch=branch("then"), else_branch=branch("else")),
+        helper.make_node("Add", ["r", "n"], ["y"], "sum"),
+    ]
+    model = make(tmp_path / "m.onnx", nodes, weights, {"x": ["b", 3, 6, 6]}, {"y": ["b", 4, 4, 4]})
+    out, inputs = tmp_path / "out.onnx", samples(rng, 2, 3, 6, 6)
+    for form in ("qdq", "qoperator"):
+        ql.quantize_model(model, out, "static-int8", calibration=inputs, format=form)
+        assert operators(out)["Relu"] == 1
+        close(model, out, inputs[-1], 0.04)
+
+
+@pytest.mark.parametrize("keep_io", [False, True])
+def test_devices_leave_f16_as_it_is(tmp_path, rng, dense, keep_io):
+    half, out, inputs = tmp_path / "half.onnx", tmp_path / "out.onnx", samples(rng, 4, 24)
+    ql.quantize_model(dense, half, "fp16", keep_io=keep_io)
+    if not keep_io:
+        inputs = [{"x": sample["x"].astype(np.float16)} for sample in inputs]
+        assert not ql.calibrate(half, inputs, "a8w8")
+        with pytest.raises(ql.UnsupportedError, match="quantize the f32 model"):
+            ql.quantize_model(half, out, "a8w8", calibration=inputs)
+        assert not out.exists()
+        return
+    report = ql.quantize_model(half, out, "a8w8", calibration=inputs)
+    assert any("values are f16, and stay so" in note for note in report.notes)
+    onnx.checker.check_model(onnx.load(out), full_check=True)
+    close(half, out, inputs[-1], 0.04)

@@ -9,6 +9,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{OutputSelector, RunOptions, Session};
 
 use ort::value::{DynValue, Tensor, TensorElementType};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// A session of onnxruntime whose outputs are the tensors to observe.
@@ -46,18 +47,25 @@ impl OnnxRuntime {
 
     /// Whether a tensor, an output or an input, has elements that can be observed.
     pub fn is_float(&self, name: &str) -> bool {
-        let mut all = self.session.outputs().iter().chain(self.session.inputs());
-        let found = all.find(|outlet| outlet.name() == name);
-        let element = found.and_then(|outlet| outlet.dtype().tensor_type());
-        matches!(
-            element,
-            Some(TensorElementType::Float32 | TensorElementType::Float16)
-        )
+        self.floats().any(|float| float == name)
+    }
+
+    /// The outputs and inputs whose elements can be observed.
+    fn floats(&self) -> impl Iterator<Item = &str> {
+        let all = self.session.outputs().iter().chain(self.session.inputs());
+        let floats = all.filter(|outlet| {
+            matches!(
+                outlet.dtype().tensor_type(),
+                Some(TensorElementType::Float32 | TensorElementType::Float16)
+            )
+        });
+        floats.map(|outlet| outlet.name())
     }
 
     /// Observes those of these tensors that have floats.
     pub fn calibrator(&self, names: Vec<String>) -> Calibrator {
-        Calibrator::new(names.into_iter().filter(|name| self.is_float(name)))
+        let floats: HashSet<_> = self.floats().collect();
+        Calibrator::new(names.into_iter().filter(|name| floats.contains(&name[..])))
     }
 }
 

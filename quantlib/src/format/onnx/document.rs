@@ -54,6 +54,23 @@ impl Document {
         Ok(Self { files, model })
     }
 
+    /// A model of the newest kind around a graph; its file is one that exists.
+    #[cfg(test)]
+    pub(crate) fn around(graph: Message) -> Self {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let mut model = Message::new();
+        model.push(field::IR_VERSION, 10);
+        model.push(field::GRAPH, graph);
+        let mut import = Message::new();
+        import.push(operator_set::VERSION, 21);
+        model.push(field::OPSET_IMPORT, import);
+        let file = FileSource::open(path).expect("the package has a manifest");
+        Self {
+            files: vec![Arc::new(file)],
+            model,
+        }
+    }
+
     /// The `.onnx` file.
     pub fn path(&self) -> &Path {
         self.files[0].path()

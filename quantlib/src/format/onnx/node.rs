@@ -2,6 +2,7 @@
 
 use super::schema::{attribute, node, tensor};
 use super::wire::{Bytes, Field, Message, Value};
+use std::collections::BTreeMap;
 
 /// A `NodeProto`: one operator at work.
 #[derive(Clone, Copy, Debug)]
@@ -66,23 +67,21 @@ impl<'a> Node<'a> {
 
     /// The node with another input in the place of one that it has; the rest of it stays.
     pub fn with_input(&self, index: usize, name: &str) -> Message {
-        let mut message = self.0.clone();
-        let fields = message.fields_mut().iter_mut();
-        let mut inputs = fields.filter(|field| field.number == node::INPUT);
-        if let Some(input) = inputs.nth(index) {
-            input.value = name.into();
-        }
-        message
+        self.with_name(node::INPUT, index, name)
     }
 
     /// The node with another name for an output that it has; the rest of it stays.
     pub fn with_output(&self, index: usize, name: &str) -> Message {
+        self.with_name(node::OUTPUT, index, name)
+    }
+
+    fn with_name(&self, number: u32, index: usize, name: &str) -> Message {
         let mut message = self.0.clone();
-        let fields = message.fields_mut().iter_mut();
-        let mut outputs = fields.filter(|field| field.number == node::OUTPUT);
-        if let Some(output) = outputs.nth(index) {
-            output.value = name.into();
-        }
+        put_names(
+            &mut message,
+            number,
+            &BTreeMap::from([(index, name.to_owned())]),
+        );
         message
     }
 
@@ -114,6 +113,17 @@ impl<'a> Node<'a> {
     pub fn constant(&self) -> Option<&'a Message> {
         let is_constant = self.is("Constant");
         is_constant.then(|| self.attribute("value")?.message(attribute::T))?
+    }
+}
+
+/// Gives inputs or outputs of a node, whichever has the field's number, other names; the rest stays.
+pub(crate) fn put_names(node: &mut Message, number: u32, names: &BTreeMap<usize, String>) {
+    let fields = node.fields_mut().iter_mut();
+    let own = fields.filter(|field| field.number == number).enumerate();
+    for (index, field) in own {
+        if let Some(name) = names.get(&index) {
+            field.value = name.as_str().into();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::tensor::Tensor;
 use super::walk::each_tensor_mut;
 use super::wire::{Bytes, Message, Piece, encode};
 use crate::error::{Error, Result};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Shorter tensors are part of the message: runtimes look into those that are shapes.
@@ -107,8 +108,8 @@ impl Document {
 fn add_outputs(message: &mut Message, outputs: &[String]) {
     let ends = [graph::OUTPUT, graph::INPUT].map(|number| message.messages(number));
     let ends = ends.into_iter().flatten();
-    let known: Vec<_> = ends.map(|end| end.text(value::NAME).to_owned()).collect();
-    for name in outputs.iter().filter(|name| !known.contains(name)) {
+    let known: HashSet<_> = ends.map(|end| end.text(value::NAME).to_owned()).collect();
+    for name in outputs.iter().filter(|name| !known.contains(*name)) {
         let mut output = Message::new();
         output.push(value::NAME, &name[..]);
         message.push(graph::OUTPUT, output);

@@ -12,7 +12,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Limits;
 use crate::model::{self, Location, Model, TensorInfo};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Reads the tensors of an opened ONNX model; [`open`](Self::open) makes the [`Model`] around it.
@@ -77,15 +77,11 @@ impl Reader {
         weights: &[Weight<'_>],
         limits: &Limits,
     ) -> Result<(Model, Vec<Option<String>>)> {
-        let mut names = HashSet::new();
+        let mut names = Keys::default();
         let mut found = Found::new(document, limits);
         let mut keys = Vec::with_capacity(weights.len());
         for weight in weights {
-            // Branches of a model may have constants of the same name.
-            let mut name = weight.name.to_owned();
-            while !names.insert(name.clone()) {
-                name = format!("{name} (graph {})", weight.graph);
-            }
+            let name = names.unique(weight);
             let added = match found.add(name.clone(), weight.tensor) {
                 Err(e) if e.kind() == ErrorKind::Unsupported => false,
                 added => added?,
@@ -97,6 +93,34 @@ impl Reader {
 }
 
 /// Tensors of a model that is being put together.
+/// Names of constants: branches of a model may have some of the same name.
+#[derive(Default)]
+struct Keys {
+    taken: HashSet<String>,
+    /// How many had a name before.
+    before: HashMap<String, usize>,
+}
+
+impl Keys {
+    fn unique(&mut self, weight: &Weight<'_>) -> String {
+        let Weight { name, graph, .. } = weight;
+        if self.taken.insert((*name).to_owned()) {
+            return (*name).to_owned();
+        }
+        let before = self.before.entry((*name).to_owned()).or_default();
+        loop {
+            *before += 1;
+            let key = match *before {
+                1 => format!("{name} (graph {graph})"),
+                count => format!("{name} (graph {graph}, {count})"),
+            };
+            if self.taken.insert(key.clone()) {
+                return key;
+            }
+        }
+    }
+}
+
 struct Found<'d> {
     document: &'d Document,
     limits: &'d Limits,
@@ -203,5 +227,36 @@ impl model::Reader for Reader {
             }),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::{make_node, make_tensor};
+    use super::super::schema::{attribute, node as node_field};
+    use super::super::wire::Field;
+    use super::super::{Graphs, data_type};
+    use super::*;
+
+    #[test]
+    fn constants_of_one_name_have_keys_of_their_own() {
+        let raw = Bytes::Memory([0; 4].into());
+        let tensor = make_tensor("", data_type::FLOAT, &[1], raw);
+        let value = [
+            Field::new(attribute::NAME, "value"),
+            Field::new(attribute::T, tensor),
+        ];
+        let mut constant = make_node(["Constant", "", ""], &[], &["w"; 4], &[]);
+        constant.push(node_field::ATTRIBUTE, Message::of(value));
+        let mut main = Message::new();
+        main.push(graph::NODE, constant);
+        let document = Document::around(main);
+        let graphs = Graphs::new(&document);
+        let (model, keys) =
+            Reader::of_weights(&document, &graphs.weights, &Limits::default()).unwrap();
+        let keys: Vec<_> = keys.iter().map(|key| key.as_deref().unwrap()).collect();
+        let expected = ["w", "w (graph 0)", "w (graph 0, 2)", "w (graph 0, 3)"];
+        assert_eq!(keys, expected);
+        assert_eq!(model.tensors().len(), 4);
     }
 }

@@ -17,6 +17,8 @@ pub struct Types<'d> {
     graphs: Vec<HashMap<&'d str, i64>>,
     /// The graph around each, and the node in it.
     parents: Vec<Option<(usize, usize)>>,
+    /// The graphs in each, with the node that they are in.
+    children: Vec<Vec<(usize, usize)>>,
 }
 
 /// Where the type of an output comes from.
@@ -42,7 +44,13 @@ impl<'d> Types<'d> {
         let mut types = Self {
             graphs: vec![HashMap::new(); graphs.graphs.len()],
             parents: graphs.parents.clone(),
+            children: vec![Vec::new(); graphs.graphs.len()],
         };
+        for (child, parent) in graphs.parents.iter().enumerate() {
+            if let Some((around, node)) = *parent {
+                types.children[around].push((node, child));
+            }
+        }
         for weight in &graphs.weights {
             let number = super::Tensor::new(weight.tensor).data_type();
             types.graphs[weight.graph].insert(weight.name, number);
@@ -82,29 +90,35 @@ impl<'d> Types<'d> {
     fn infer(&mut self, graphs: &Graphs<'d>, own: usize) {
         let nodes: Vec<_> = graphs.graphs[own].messages(graph::NODE).collect();
         let mut inner = vec![Vec::new(); nodes.len()];
-        for (child, parent) in self.parents.iter().enumerate() {
-            if let Some((_, node)) = parent.filter(|(graph, _)| *graph == own) {
-                inner[node].push(child);
-            }
+        for &(node, child) in &self.children[own] {
+            inner[node].push(child);
         }
         for (index, node) in nodes.into_iter().map(Node::new).enumerate() {
             for &child in &inner[index] {
                 self.pass_inputs(graphs, own, &node, child);
                 self.infer(graphs, child);
             }
-            for (output, name) in node.outputs().enumerate() {
-                if name.is_empty() || self.graphs[own].contains_key(name) {
-                    continue;
-                }
-                let found = match inner[index].first() {
-                    Some(&child) => self.result(graphs, &node, child, output),
-                    None => self.apply(own, &node, rule(&node, output)),
-                };
-                if let Some(found) = found {
-                    self.graphs[own].insert(name, found);
+            let yielded = match inner[index].first() {
+                Some(&child) => self.results(graphs, &node, child),
+                None => self.by_rules(own, &node),
+            };
+            for (name, found) in node.outputs().zip(yielded) {
+                if let Some(found) = found.filter(|_| !name.is_empty()) {
+                    self.graphs[own].entry(name).or_insert(found);
                 }
             }
         }
+    }
+
+    /// The types of a node's outputs, as its operator tells.
+    fn by_rules(&self, own: usize, node: &Node<'d>) -> Vec<Option<i64>> {
+        let of = |output| self.apply(own, node, rule(node, output));
+        let count = node.outputs().count();
+        let mut types: Vec<_> = (0..count.min(LAST_RULE)).map(of).collect();
+        if count > LAST_RULE {
+            types.resize(count, of(LAST_RULE));
+        }
+        types
     }
 
     /// The inputs of a loop's body that are not declared are what the loop is given.
@@ -120,17 +134,11 @@ impl<'d> Types<'d> {
     }
 
     /// What a branch or body yields. That of a loop yields first whether to go on.
-    fn result(
-        &self,
-        graphs: &Graphs<'d>,
-        node: &Node<'d>,
-        child: usize,
-        output: usize,
-    ) -> Option<i64> {
+    fn results(&self, graphs: &Graphs<'d>, node: &Node<'d>, child: usize) -> Vec<Option<i64>> {
         let skipped = usize::from(node.is("Loop"));
-        let mut outputs = graphs.graphs[child].messages(graph::OUTPUT);
-        let name = outputs.nth(output + skipped)?.text(value::NAME);
-        self.of(child, name)
+        let outputs = graphs.graphs[child].messages(graph::OUTPUT).skip(skipped);
+        let names = outputs.map(|output| output.text(value::NAME));
+        names.map(|name| self.of(child, name)).collect()
     }
 
     fn apply(&self, own: usize, node: &Node<'d>, rule: Rule) -> Option<i64> {
@@ -160,6 +168,9 @@ fn element(of: &Message) -> Option<i64> {
     let nested = nested.iter().find_map(|&number| of.message(number))?;
     element(nested.message(container_type::ELEM_TYPE)?)
 }
+
+/// The output from which on all have one rule.
+const LAST_RULE: usize = 2;
 
 /// Where the type of an output comes from.
 fn rule(node: &Node<'_>, output: usize) -> Rule {
@@ -237,5 +248,142 @@ fn constant(node: &Node<'_>) -> Rule {
         (true, _) => Rule::Fixed(FLOAT),
         (_, true) => Rule::Fixed(INT64),
         _ => Rule::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::data_type::{FLOAT16, INT8};
+    use super::super::node::make_node;
+    use super::*;
+    use crate::format::onnx::{Document, Field};
+
+    /// A declared value.
+    fn declare(name: &str, element: i64) -> Message {
+        let tensor = Message::of([Field::new(tensor_type::ELEM_TYPE, element)]);
+        let of = Message::of([Field::new(value_type::TENSOR_TYPE, tensor)]);
+        Message::of([Field::new(value::NAME, name), Field::new(value::TYPE, of)])
+    }
+
+    /// A value whose type nobody says.
+    fn named(name: &str) -> Message {
+        Message::of([Field::new(value::NAME, name)])
+    }
+
+    /// The types of names, where `f`, `h` and `i` are given as f32, f16 and int64.
+    fn types(nodes: Vec<Message>, names: &[&str]) -> Vec<Option<i64>> {
+        let mut main = Message::new();
+        for node in nodes {
+            main.push(graph::NODE, node);
+        }
+        for (name, element) in [("f", FLOAT), ("h", FLOAT16), ("i", INT64)] {
+            main.push(graph::INPUT, declare(name, element));
+        }
+        let document = Document::around(main);
+        let types = Types::new(&Graphs::new(&document));
+        names.iter().map(|name| types.of(0, name)).collect()
+    }
+
+    fn node(
+        op: [&str; 2],
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: &[(&str, i64)],
+    ) -> Message {
+        make_node([op[0], op[1], ""], inputs, outputs, attributes)
+    }
+
+    #[test]
+    fn operators_tell_what_they_yield() {
+        let microsoft = "com.microsoft";
+        let nodes = vec![
+            node(["Relu", ""], &["h"], &["relu"], &[]),
+            node(["Split", ""], &["h"], &["s0", "s1", "s2", "s3"], &[]),
+            node(["Shape", ""], &["f"], &["shape"], &[]),
+            node(["Cast", ""], &["i"], &["cast"], &[("to", FLOAT16)]),
+            node(["Where", ""], &["b", "h", "h"], &["where"], &[]),
+            node(["Less", ""], &["f", "f"], &["less"], &[]),
+            node(["TopK", ""], &["h", "i"], &["top", "at"], &[]),
+            node(["Dropout", ""], &["h"], &["kept", "mask"], &[]),
+            node(
+                ["LayerNormalization", ""],
+                &["h", "h"],
+                &["norm", "mean", "deviation"],
+                &[],
+            ),
+            node(["QuantizeLinear", ""], &["f", "f"], &["codes"], &[]),
+            node(
+                ["QuantizeLinear", ""],
+                &["f", "f"],
+                &["signed"],
+                &[("output_dtype", INT8)],
+            ),
+            node(
+                ["DequantizeLinear", ""],
+                &["signed", "h"],
+                &["decoded"],
+                &[],
+            ),
+            node(
+                ["MatMulIntegerToFloat", microsoft],
+                &["codes", "codes", "f"],
+                &["product"],
+                &[],
+            ),
+            node(["Relu", "elsewhere"], &["h"], &["unknown"], &[]),
+        ];
+        let expected = [
+            ("relu", Some(FLOAT16)),
+            ("s0", Some(FLOAT16)),
+            ("s3", Some(FLOAT16)),
+            ("shape", Some(INT64)),
+            ("cast", Some(FLOAT16)),
+            ("where", Some(FLOAT16)),
+            ("less", Some(BOOL)),
+            ("top", Some(FLOAT16)),
+            ("at", Some(INT64)),
+            ("kept", Some(FLOAT16)),
+            ("mask", Some(BOOL)),
+            ("norm", Some(FLOAT16)),
+            ("mean", Some(FLOAT)),
+            ("deviation", Some(FLOAT)),
+            ("codes", Some(UINT8)),
+            ("signed", Some(INT8)),
+            ("decoded", Some(FLOAT16)),
+            ("product", Some(FLOAT)),
+            ("unknown", None),
+            ("nowhere", None),
+        ];
+        let names = expected.map(|(name, _)| name);
+        let found = types(nodes, &names);
+        for ((name, wanted), found) in expected.into_iter().zip(found) {
+            assert_eq!(found, wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn bodies_take_from_loops_and_give_to_them() {
+        // A body sees how often, whether, and what the loop carries; it yields whether, and that.
+        let mut body = Message::new();
+        for name in ["n", "go", "carried"] {
+            body.push(graph::INPUT, named(name));
+        }
+        let around = node(["Relu", ""], &["h"], &["inner"], &[]);
+        body.push(graph::NODE, around);
+        body.push(
+            graph::NODE,
+            node(["Identity", ""], &["carried"], &["next"], &[]),
+        );
+        for name in ["go", "next", "inner"] {
+            body.push(graph::OUTPUT, named(name));
+        }
+        let body = Message::of([
+            Field::new(attribute::NAME, "body"),
+            Field::new(attribute::G, body),
+        ]);
+        let mut outer = node(["Loop", ""], &["i", "", "f"], &["last", "all"], &[]);
+        outer.push(super::super::schema::node::ATTRIBUTE, body);
+        let found = types(vec![outer], &["last", "all"]);
+        assert_eq!(found, [Some(FLOAT), Some(FLOAT16)]);
     }
 }

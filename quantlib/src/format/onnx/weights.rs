@@ -86,15 +86,9 @@ impl<'d> Graphs<'d> {
         found
     }
 
-    /// The node that a use is about.
-    pub fn node(&self, graph: usize, index: usize) -> Option<Node<'d>> {
-        let mut nodes = self.graphs.get(graph)?.messages(graph::NODE);
-        nodes.nth(index).map(Node::new)
-    }
-
-    /// Whether a node has branches or a body.
-    pub fn has_subgraph(&self, place: (usize, usize)) -> bool {
-        self.parents.contains(&Some(place))
+    /// The nodes that have branches or bodies: the graph of each, and its index there.
+    pub fn holders(&self) -> HashSet<(usize, usize)> {
+        self.parents.iter().copied().flatten().collect()
     }
 
     fn graph(
@@ -153,8 +147,9 @@ impl<'d> Graphs<'d> {
             add(scope, name, tensor, origin);
         }
         for (index, node) in message.messages(graph::NODE).map(Node::new).enumerate() {
+            let constant = node.constant();
             for name in node.outputs() {
-                match node.constant() {
+                match constant {
                     Some(tensor) => add(scope, name, tensor, Origin::Constant(index)),
                     None => {
                         scope.insert(name, Meaning::Other);
@@ -197,7 +192,11 @@ fn descend(message: &mut Message, next: &mut usize, each: &mut dyn FnMut(usize, 
 
 /// The names in use anywhere in a model, for new ones that are not.
 #[derive(Debug)]
-pub struct Names(HashSet<String>);
+pub struct Names {
+    taken: HashSet<String>,
+    /// The number to try next behind a name that was wanted before.
+    next: HashMap<String, u64>,
+}
 
 impl Names {
     /// Collects the names of values and nodes, in subgraphs and functions too.
@@ -217,16 +216,44 @@ impl Names {
                 names.extend(values.map(|each| each.text(value::NAME).to_owned()));
             }
         });
-        Self(names)
+        Self {
+            taken: names,
+            next: HashMap::new(),
+        }
     }
 
     /// A name that nobody has: `wanted`, or that with a number.
     pub fn unique(&mut self, wanted: &str) -> String {
-        let numbered = (1u64..).map(|number| format!("{wanted}_{number}"));
-        let mut candidates = std::iter::once(wanted.to_owned()).chain(numbered);
-        let free = candidates.find(|name| !self.0.contains(name));
-        let name = free.unwrap_or_default();
-        self.0.insert(name.clone());
-        name
+        if self.taken.insert(wanted.to_owned()) {
+            return wanted.to_owned();
+        }
+        let next = self.next.entry(wanted.to_owned()).or_insert(1);
+        loop {
+            let name = format!("{wanted}_{next}");
+            *next += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::make_node;
+    use super::*;
+
+    #[test]
+    fn names_are_numbered_where_they_are_taken() {
+        let mut main = Message::new();
+        main.push(
+            graph::NODE,
+            make_node(["Relu", "", "a"], &["x"], &["a_2"], &[]),
+        );
+        let mut names = Names::new(&Document::around(main));
+        let found: Vec<_> = (0..4).map(|_| names.unique("a")).collect();
+        assert_eq!(found, ["a_1", "a_3", "a_4", "a_5"]);
+        assert_eq!(names.unique("a_1"), "a_1_1");
+        assert_eq!(names.unique("b"), "b");
     }
 }

@@ -337,3 +337,45 @@ fn importance_that_the_plan_names_must_be_there() {
         (ErrorKind::Misuse, Some("experts"))
     );
 }
+
+#[test]
+fn narrowed_floats_stay_within_f16() {
+    use half::f16;
+    let values = [
+        1e5,
+        -1e5,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        1e-9,
+        -1e-9,
+        0.0,
+        -0.0,
+        1.5,
+        f32::NAN,
+    ];
+    let model = model(vec![tensor("wide", &[values.len()], &values)]);
+    let source = Expr::input("wide").narrow();
+    let plan = plan(vec![output("narrow", &[values.len()], DType::F16, source)]);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.gguf");
+    let job = Job::new(&model, &plan).unwrap();
+    job.run(&out, JobOptions::default()).unwrap();
+    let written = crate::format::open(&out).unwrap().read("narrow").unwrap();
+    let (halves, _) = written.as_chunks::<2>();
+    let found: Vec<_> = halves.iter().map(|x| f16::from_le_bytes(*x)).collect();
+    let (most, least) = (f16::MAX, f16::from_bits(1));
+    let expected = [
+        most,
+        -most,
+        f16::INFINITY,
+        f16::NEG_INFINITY,
+        least,
+        -least,
+        f16::ZERO,
+        f16::NEG_ZERO,
+        f16::from_f32(1.5),
+    ];
+    let bits = |all: &[f16]| all.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&found[..expected.len()]), bits(&expected));
+    assert!(found[expected.len()].is_nan());
+}

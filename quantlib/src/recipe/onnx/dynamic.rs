@@ -1,7 +1,7 @@
 //! `dynamic-int8`: products of integers. Weights are quantized now; activations when the model runs,
 //! each tensor by its own range.
 
-use super::draft::{Draft, Place, PlaneInfo, need_version};
+use super::draft::{Draft, Place, PlaneInfo};
 use super::matrix::{Matrix, odd_gemm, split_bias, suits};
 use super::{Done, OnnxQuantization};
 use crate::affine::{AffineSpec, Element, Formula, Group, Zero};
@@ -55,7 +55,7 @@ impl<'w> Dynamic<'w> {
         node: &Node<'_>,
         weight: usize,
     ) -> Result<Done> {
-        need_version(draft.document, OPSET, "dynamic quantization", "")?;
+        draft.need_version(OPSET, "dynamic quantization", "")?;
         let info = match suits(draft, weight) {
             Ok(info) if info.dtype == DType::F32 => info,
             Ok(info) => {

@@ -181,10 +181,12 @@ pub fn plan(document: &Document, wish: &OnnxQuantization) -> Result<OnnxPlan> {
             _ => each_node(&mut draft, wish)?,
         }
         let functions = document.model().messages(schema::model::FUNCTIONS).count();
-        if functions > 0 {
-            draft.note(format!(
+        match functions {
+            0 => {}
+            1 => draft.note("1 function of the model is left as it is"),
+            _ => draft.note(format!(
                 "{functions} functions of the model are left as they are"
-            ));
+            )),
         }
     }
     draft.finish()

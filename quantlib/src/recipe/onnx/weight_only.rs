@@ -1,6 +1,6 @@
 //! Weights in few bits, while everything that goes through them stays floating point.
 
-use super::draft::{Draft, Place, PlaneInfo, need_version};
+use super::draft::{Draft, Place, PlaneInfo};
 use super::embedding;
 use super::matrix::{Matrix, odd_gemm, split_bias, suits};
 use super::{Done, OnnxLayout, OnnxQuantization, OnnxRecipe};
@@ -76,7 +76,7 @@ impl<'w> WeightOnly<'w> {
     ) -> Result<Done> {
         if self.wish.layout == OnnxLayout::Qdq {
             let instead = ", or choose the layout matmulnbits";
-            need_version(draft.document, 21, "DequantizeLinear in blocks", instead)?;
+            draft.need_version(21, "DequantizeLinear in blocks", instead)?;
         } else if !matrix.is_stack() {
             if let Err(why) = odd_gemm(node) {
                 return Ok(Err(format!("{why}; the layout qdq can do that")));

@@ -16,7 +16,7 @@ use crate::format::onnx::schema::{graph as graph_field, value};
 use crate::format::onnx::{Node, Origin, Types, Use, data_type, make_node};
 use crate::model::{Expr, OutputTensor};
 use crate::tensor::Encoding;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Converts a model.
 pub(super) fn apply(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Result<()> {
@@ -33,11 +33,12 @@ pub(super) fn apply(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Result<()
     half.place_values(draft);
     half.convert_weights(draft)?;
     half.settle_outputs(draft)?;
+    let ends = half.outputs(draft).into_iter().collect();
     for graph in 0..draft.graphs() {
         for (index, node) in draft.nodes(graph) {
             half.convert_node(draft, (graph, index), &node)?;
         }
-        half.declare(draft, graph);
+        half.declare(draft, graph, &ends);
     }
     half.cast_outputs(draft);
     Ok(())
@@ -68,6 +69,7 @@ impl Half<'_, '_> {
     /// Decides which nodes stay f32, and tells of them.
     fn choose_nodes(&mut self, draft: &mut Draft<'_>) {
         let opset = draft.opset();
+        let holders = draft.graphs.holders();
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         for graph in 0..draft.graphs() {
             let mut wide = Vec::new();
@@ -75,7 +77,7 @@ impl Half<'_, '_> {
                 let asked = self.wish.keeps(&node);
                 let listed = table::stays_wide(&node, opset);
                 // What is inside of it is converted, so it must be too.
-                let is_wide = (asked || listed) && !draft.graphs.has_subgraph((graph, index));
+                let is_wide = (asked || listed) && !holders.contains(&(graph, index));
                 let mut values = node.inputs().chain(node.outputs());
                 if is_wide && values.any(|name| self.is_float(graph, name)) {
                     match asked {
@@ -140,7 +142,7 @@ impl Half<'_, '_> {
         match *each {
             Use::Output { graph } => self.narrows_ends(graph),
             Use::Input { graph, node, input } => {
-                let message = draft.graphs.node(graph, node);
+                let message = draft.node((graph, node));
                 message.is_some_and(|it| self.wants_half(draft.opset(), (graph, node), &it, input))
             }
         }
@@ -158,10 +160,13 @@ impl Half<'_, '_> {
                 continue;
             };
             let beyond = draft.count(&info.name, |x| x.is_finite() && x.abs() > MOST)?;
-            if beyond > 0 {
-                draft.note(format!(
-                    "'{name}' has {beyond} values beyond f16's range, which become ±{MOST}"
-                ));
+            let limit = "beyond f16's range, which";
+            match beyond {
+                0 => {}
+                1 => draft.note(format!("'{name}' has a value {limit} becomes ±{MOST}")),
+                _ => draft.note(format!(
+                    "'{name}' has {beyond} values {limit} become ±{MOST}"
+                )),
             }
             let plane = PlaneInfo {
                 name: name.to_owned(),
@@ -227,7 +232,7 @@ impl Half<'_, '_> {
         }
         for (output, name) in node.outputs().enumerate() {
             if let Some(other) = self.renamed.get(&(graph, name.to_owned())) {
-                adjust.outputs.push((output, other.clone()));
+                adjust.outputs.insert(output, other.clone());
             }
         }
         let mut outputs = node.outputs();
@@ -274,8 +279,7 @@ impl Half<'_, '_> {
     }
 
     /// Declares the new types of a graph's values.
-    fn declare(&self, draft: &mut Draft<'_>, graph: usize) {
-        let ends = self.outputs(draft);
+    fn declare(&self, draft: &mut Draft<'_>, graph: usize, ends: &HashSet<Key>) {
         let message = draft.graphs.graphs[graph];
         for number in [
             graph_field::INPUT,

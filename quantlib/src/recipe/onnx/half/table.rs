@@ -63,22 +63,24 @@ pub(super) fn stays_wide(node: &Node<'_>, opset: i64) -> bool {
 
 /// Whether an input of a node in f16 is f32.
 pub(super) fn is_wide_input(node: &Node<'_>, input: usize, opset: i64) -> bool {
+    if !matches!(input, 1 | 2) {
+        return false;
+    }
     match (node.op_type(), input) {
         ("Resize", 1) => opset <= 10,
         ("Resize", 2) => opset > 10,
-        ("GroupNorm" | "SkipGroupNorm", 1 | 2) => !node.domain().is_empty(),
+        ("GroupNorm" | "SkipGroupNorm", _) => !node.domain().is_empty(),
         _ => false,
     }
 }
 
 /// Whether an output of a node in f16 is f32: what normalizations tell of their statistics.
 pub(super) fn is_wide_output(node: &Node<'_>, output: usize) -> bool {
-    let op = node.op_type();
-    let normalizes = ["LayerNormalization", "SimplifiedLayerNormalization"];
-    let skips = ["SkipLayerNormalization", "SkipSimplifiedLayerNormalization"];
-    match output {
-        0 => false,
-        1 | 2 => normalizes.contains(&op) || skips.contains(&op),
-        _ => false,
-    }
+    const NORMALIZE: &[&str] = &[
+        "LayerNormalization",
+        "SimplifiedLayerNormalization",
+        "SkipLayerNormalization",
+        "SkipSimplifiedLayerNormalization",
+    ];
+    matches!(output, 1 | 2) && NORMALIZE.contains(&node.op_type())
 }

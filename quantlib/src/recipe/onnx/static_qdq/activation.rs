@@ -27,27 +27,36 @@ impl Params {
 /// A value of the main graph that is rounded to integers.
 pub(super) struct Activation {
     pub(super) scale: f32,
+    /// The value as it was, in f32.
+    pub(super) wide: String,
     /// The rounded value.
     pub(super) output: String,
 }
 
 impl Activation {
-    /// Puts the two nodes behind the one that makes the value; whoever wants the rounded value reads
-    /// the new one.
+    /// Puts the two nodes behind the one that makes the value, and a cast before them if that is f16;
+    /// whoever wants the rounded value reads the new one.
     pub(super) fn put(
         draft: &mut Draft<'_>,
         edits: &mut Edits,
-        name: &str,
+        (name, half): (&str, bool),
         params: Params,
         scheme: Scheme,
     ) -> Self {
         let output = draft
             .names
             .unique(&format!("{name}_DequantizeLinear_Output"));
-        let nodes = nodes(draft, [name, name, &output], params, scheme);
+        let mut wide = name.to_owned();
+        if half {
+            wide = draft.names.unique(&format!("{name}_f32"));
+            let cast = cast(draft, [name, &wide], data_type::FLOAT);
+            edits.put(draft, name, vec![cast]);
+        }
+        let nodes = nodes(draft, [name, &wide, &output], params, scheme);
         edits.put(draft, name, nodes);
         Self {
             scale: params.scale,
+            wide,
             output,
         }
     }
@@ -83,6 +92,12 @@ impl Activation {
         edits.output(node, output, &wide);
         edits.put_behind(node, nodes);
     }
+}
+
+/// A `Cast` from one value to another.
+pub(super) fn cast(draft: &mut Draft<'_>, [from, to]: [&str; 2], data_type: i64) -> Message {
+    let name = draft.names.unique(&format!("{to}_Cast"));
+    make_node(["Cast", "", &name], &[from], &[to], &[("to", data_type)])
 }
 
 /// Scale and zero point as constants, called after a value: their names.

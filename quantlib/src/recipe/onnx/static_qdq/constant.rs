@@ -94,7 +94,9 @@ pub(super) fn stored(
 ) -> Result<[String; 3]> {
     let name = draft.graphs.weights[weight].name;
     let Some(TensorInfo {
-        name: key, shape, ..
+        name: key,
+        dtype,
+        shape,
     }) = draft.info(weight).cloned()
     else {
         return Err(Error::unsupported("has elements that are no plain floats").in_tensor(name));
@@ -122,7 +124,11 @@ pub(super) fn stored(
         name: inputs[0].clone(),
         shape,
         encoding: Encoding::Affine(spec.clone()),
-        source: Expr::input(key),
+        source: match dtype {
+            DType::F32 => Expr::input(key),
+            // Scales are of f32, as are activations.
+            _ => Expr::input(key).cast(DType::F32),
+        },
         importance: None,
     };
     draft.add(tensor, 0, planes.into())?;
@@ -149,8 +155,31 @@ fn put_dequantize(
     output
 }
 
-/// A bias in steps of the products' scales, so that it is added to their sums. The name of what comes
-/// out of its `DequantizeLinear`.
+/// The codes of a bias in steps of the products' scales, so that it is added to their sums: the name.
+pub(super) fn stored_bias(draft: &mut Draft<'_>, bias: usize, scales: &[f32]) -> Result<String> {
+    let name = draft.graphs.weights[bias].name;
+    let (shape, codes) = rounded_bias(draft, bias, scales)?;
+    let [codes] = add_planes(draft, name, [("quantized", data_type::INT32, shape, codes)]);
+    Ok(codes)
+}
+
+/// The shape of a bias, and its codes.
+fn rounded_bias(draft: &Draft<'_>, bias: usize, scales: &[f32]) -> Result<(Vec<usize>, Vec<u8>)> {
+    let Some(info) = draft.info(bias) else {
+        let name = draft.graphs.weights[bias].name;
+        return Err(Error::unsupported("has elements that are no plain floats").in_tensor(name));
+    };
+    let values = floats(&draft.model().read(&info.name)?);
+    let codes = values.iter().zip(scales.iter().cycle());
+    let codes = codes.map(|(value, scale)| {
+        // Beyond the integers it saturates.
+        (f64::from(*value) / f64::from(*scale)).round_ties_even() as i32
+    });
+    let codes = codes.flat_map(i32::to_le_bytes).collect();
+    Ok((info.shape.clone(), codes))
+}
+
+/// A bias in the same steps. The name of what comes out of its `DequantizeLinear`.
 pub(super) fn put_bias(
     draft: &mut Draft<'_>,
     bias: usize,
@@ -158,28 +187,7 @@ pub(super) fn put_bias(
     scheme: Scheme,
 ) -> Result<String> {
     let name = draft.graphs.weights[bias].name;
-    let inputs = stored_bias(draft, bias, scales)?;
-    Ok(put_dequantize(draft, name, &inputs, Some(0), scheme))
-}
-
-/// The same: the names of codes, scales and zero points.
-pub(super) fn stored_bias(
-    draft: &mut Draft<'_>,
-    bias: usize,
-    scales: &[f32],
-) -> Result<[String; 3]> {
-    let name = draft.graphs.weights[bias].name;
-    let Some(info) = draft.info(bias) else {
-        return Err(Error::unsupported("has elements that are no plain floats").in_tensor(name));
-    };
-    let shape = info.shape.clone();
-    let values = floats(&draft.model().read(&info.name)?);
-    let codes = values.iter().zip(scales.iter().cycle());
-    let codes = codes.map(|(value, scale)| {
-        // Beyond the integers it saturates.
-        (f64::from(*value) / f64::from(*scale)).round_ties_even() as i32
-    });
-    let codes: Vec<u8> = codes.flat_map(i32::to_le_bytes).collect();
+    let (shape, codes) = rounded_bias(draft, bias, scales)?;
     let raw: Vec<u8> = scales.iter().copied().flat_map(f32::to_le_bytes).collect();
     let zeros = vec![0; raw.len()];
     let planes = [
@@ -192,15 +200,16 @@ pub(super) fn stored_bias(
             zeros,
         ),
     ];
-    Ok(add_planes(draft, name, planes))
+    let inputs = add_planes(draft, name, planes);
+    Ok(put_dequantize(draft, name, &inputs, Some(0), scheme))
 }
 
-/// Adds codes, scales and zero points that are known.
-fn add_planes(
+/// Adds planes whose elements are known.
+fn add_planes<const N: usize>(
     draft: &mut Draft<'_>,
     name: &str,
-    planes: [(&str, i64, Vec<usize>, Vec<u8>); 3],
-) -> [String; 3] {
+    planes: [(&str, i64, Vec<usize>, Vec<u8>); N],
+) -> [String; N] {
     planes.map(|(ending, data_type, shape, raw)| {
         let plane = PlaneInfo {
             name: draft.names.unique(&format!("{name}_{ending}")),

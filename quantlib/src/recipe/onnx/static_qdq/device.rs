@@ -11,20 +11,28 @@ use super::role::Role;
 use super::site::Site;
 use super::{Scheme, constant, site};
 use crate::calibrate::{Calibration, Observer, Range, TensorRange};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::onnx::schema::{graph, value};
-use crate::format::onnx::{Node, Tensor};
+use crate::format::onnx::{Node, Tensor, Types, data_type};
 use std::collections::{HashMap, HashSet};
 
-/// The values of the main graph that are calculated or given; which of them are floats, a runtime
-/// knows.
+/// The values of the main graph that are calculated or given, but for those of f16; which of them are
+/// floats, a runtime knows.
 pub(super) fn observed(draft: &Draft<'_>) -> Vec<String> {
     let nodes = draft.nodes(0).map(|(_, node)| node);
     let made = nodes
         .filter(|node| node.constant().is_none())
         .flat_map(|node| node.outputs().map(str::to_owned).collect::<Vec<_>>());
     let names = inputs(draft).into_iter().chain(made);
-    names.filter(|name| !name.is_empty()).collect()
+    let types = Types::new(&draft.graphs);
+    let seen = |name: &String| !name.is_empty() && !is_half(&types, name);
+    names.filter(seen).collect()
+}
+
+/// Whether a value of the main graph is f16: such values stay as they are, for devices take scales of f32
+/// only, and operators between those.
+fn is_half(types: &Types<'_>, name: &str) -> bool {
+    types.of(0, name) == Some(data_type::FLOAT16)
 }
 
 /// The inputs of the main graph that callers give.
@@ -101,6 +109,7 @@ pub(super) fn apply(
         masked: HashSet::new(),
         taken: sites.iter().flat_map(own_inputs).collect(),
         rounded: HashMap::new(),
+        known: values,
     };
     for name in inputs(draft) {
         work.input(draft, &name);
@@ -126,6 +135,7 @@ pub(super) fn apply(
     let Work {
         mut edits, params, ..
     } = work;
+    tell_of_halves(draft, params.is_empty())?;
     let none = HashSet::new();
     constant::put_weights(draft, &mut edits, &sites, &scales, &none, scheme)?;
     super::tell(draft, calibration, params.keys(), sites.len());
@@ -137,6 +147,24 @@ pub(super) fn apply(
     }
     edits.make(draft);
     Ok(())
+}
+
+/// Says how many values are f16; that is an error if these are all.
+fn tell_of_halves(draft: &mut Draft<'_>, all: bool) -> Result<()> {
+    let types = Types::new(&draft.graphs);
+    let nodes = draft.nodes(0).map(|(_, node)| node);
+    let made = nodes.map(|node| node.outputs().filter(|name| is_half(&types, name)).count());
+    match made.sum::<usize>() {
+        0 => Ok(()),
+        _ if all => Err(Error::unsupported(
+            "its values are f16, and devices take integers with scales of f32; quantize the f32 model that it was made of",
+        )
+        .in_file(draft.document.path())),
+        count => {
+            draft.note(format!("{count} values are f16, and stay so"));
+            Ok(())
+        }
+    }
 }
 
 /// The inputs of nodes that are weights and biases of sites.
@@ -160,15 +188,18 @@ struct Work<'c> {
     taken: HashSet<(Place, usize)>,
     /// What the rounded inputs of the model are called.
     rounded: HashMap<String, String>,
+    /// Values that may be in integers.
+    known: HashSet<String>,
 }
 
 impl Work<'_> {
     fn input(&mut self, draft: &mut Draft<'_>, name: &str) {
-        let Some(range) = self.calibration.tensors.get(name) else {
+        let range = self.calibration.tensors.get(name);
+        let Some(range) = range.filter(|_| self.known.contains(name)) else {
             return;
         };
         let params = Params::of(usable(range), self.scheme);
-        let rounded = Activation::put(draft, &mut self.edits, name, params, self.scheme);
+        let rounded = Activation::put(draft, &mut self.edits, (name, false), params, self.scheme);
         self.edits.readers(draft, name, &rounded.output);
         self.rounded.insert(name.to_owned(), rounded.output);
         self.params.insert(name.to_owned(), params);
@@ -241,7 +272,8 @@ impl Work<'_> {
 
     /// The parameters of what a node makes, if it is a float.
     fn output_params(&self, node: &Node<'_>, name: &str) -> Option<Params> {
-        let range = self.calibration.tensors.get(name)?;
+        let range = self.calibration.tensors.get(name);
+        let range = range.filter(|_| self.known.contains(name))?;
         let wide = self.scheme.activation_bits > 8;
         let unit = Range {
             low: 0.0,

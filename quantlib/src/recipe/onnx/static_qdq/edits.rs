@@ -1,8 +1,8 @@
 //! What changes at nodes of the main graph, collected until all of it is known.
 
 use super::super::draft::{Draft, Place};
-use crate::format::onnx::{Message, Node, Value, schema};
-use std::collections::BTreeMap;
+use crate::format::onnx::{Message, Node, put_names, schema};
+use std::collections::{BTreeMap, HashMap};
 
 /// Edits of nodes by their index in the main graph.
 #[derive(Default)]
@@ -60,20 +60,15 @@ impl Edits {
 
     /// Lets all nodes of the main graph that read a value read another.
     pub(super) fn readers(&mut self, draft: &Draft<'_>, from: &str, to: &str) {
-        for (index, node) in draft.nodes(0) {
-            for (input, name) in node.inputs().enumerate() {
-                if name == from {
-                    self.input((0, index), input, to);
-                }
-            }
+        for &(node, input) in draft.flow.readers(from) {
+            self.input((0, node), input, to);
         }
     }
 
     /// Puts nodes where a value is known: behind the node that makes it, or before all others.
     pub(super) fn put(&mut self, draft: &Draft<'_>, value: &str, nodes: Vec<Message>) {
-        let mut all = draft.nodes(0);
-        match all.find(|(_, node)| node.outputs().any(|output| output == value)) {
-            Some((index, _)) => self.put_behind((0, index), nodes),
+        match draft.flow.maker(value) {
+            Some(index) => self.put_behind((0, index), nodes),
             None => self.put_first(nodes),
         }
     }
@@ -83,7 +78,7 @@ impl Edits {
             .into_iter()
             .for_each(|node| draft.put_first(0, node));
         for (index, edit) in self.nodes {
-            let Some(node) = draft.graphs.node(0, index) else {
+            let Some(node) = draft.node((0, index)) else {
                 continue;
             };
             let other = draft.replacement((0, index)).cloned();
@@ -101,36 +96,37 @@ impl Edits {
 impl Edit {
     fn on_node(&self, node: &Node<'_>) -> Message {
         let mut own = node.message().clone();
-        for (at, name) in &self.inputs {
-            own = Node::new(&own).with_input(*at, name);
-        }
-        for (at, name) in &self.outputs {
-            own = Node::new(&own).with_output(*at, name);
-        }
+        put_names(&mut own, schema::node::INPUT, &self.inputs);
+        put_names(&mut own, schema::node::OUTPUT, &self.outputs);
         own
     }
 
     /// The same on nodes that are in the place of one: by names.
     fn on_others(&self, node: &Node<'_>, mut others: Vec<Message>) -> Vec<Message> {
-        let outputs: Vec<_> = node.outputs().collect();
+        let inputs = renamed(node.inputs(), &self.inputs);
+        let outputs = renamed(node.outputs(), &self.outputs);
         for other in &mut others {
-            for (at, name) in &self.inputs {
-                rename(other, schema::node::INPUT, node.input(*at), name);
-            }
-            for (at, name) in &self.outputs {
-                let from = outputs.get(*at).copied().unwrap_or_default();
-                rename(other, schema::node::OUTPUT, from, name);
-            }
+            rename(other, schema::node::INPUT, &inputs);
+            rename(other, schema::node::OUTPUT, &outputs);
         }
         others
     }
 }
 
-fn rename(node: &mut Message, number: u32, from: &str, to: &str) {
-    let fields = node.fields_mut().iter_mut();
-    for field in fields.filter(|field| field.number == number) {
-        if field.value == Value::from(from) {
-            field.value = to.into();
-        }
-    }
+/// The new names of values, by their old ones.
+fn renamed<'n>(
+    names: impl Iterator<Item = &'n str>,
+    new: &'n BTreeMap<usize, String>,
+) -> HashMap<&'n str, &'n str> {
+    let each = names.enumerate();
+    let each = each.filter_map(|(at, name)| Some((name, new.get(&at)?.as_str())));
+    each.collect()
+}
+
+fn rename(node: &mut Message, number: u32, names: &HashMap<&str, &str>) {
+    let own: Vec<_> = node.texts(number).map(|name| names.get(name)).collect();
+    let new = own.into_iter().enumerate();
+    let new = new.filter_map(|(at, name)| Some((at, (*name?).to_owned())));
+    let new = new.collect();
+    put_names(node, number, &new);
 }

@@ -12,12 +12,12 @@ mod rest;
 mod role;
 mod site;
 
-use super::draft::{Draft, need_version};
+use super::draft::Draft;
 use super::weight_only::MICROSOFT;
 use super::{OnnxFormat, OnnxQuantization, OnnxRecipe};
 use crate::calibrate::{Calibration, Levels, TensorRange};
 use crate::error::{Error, Result};
-use crate::format::onnx::Document;
+use crate::format::onnx::{Document, data_type};
 use crate::io::Limits;
 use activation::{Activation, Params};
 use edits::Edits;
@@ -126,7 +126,7 @@ pub(super) fn observed(
 
 pub(super) fn apply(draft: &mut Draft<'_>, wish: &OnnxQuantization, scheme: Scheme) -> Result<()> {
     let what = "DequantizeLinear with a scale for each channel";
-    need_version(draft.document, 13, what, "")?;
+    draft.need_version(13, what, "")?;
     let calibration = wish.calibration.as_ref().ok_or_else(|| {
         Error::misuse(format!(
             "{} needs the ranges of activations; give it samples to calibrate with, or ranges that were found before",
@@ -157,7 +157,7 @@ fn on_codes(
     let mut sites = calibrated(draft, sites, calibration);
     // QGemm alone yields floats.
     sites.retain(|site| {
-        let node = draft.graphs.node(site.node.0, site.node.1);
+        let node = draft.node(site.node);
         site.result.is_some() || node.is_some_and(|node| node.is("Gemm"))
     });
     let known = |name: &str| calibration.tensors.contains_key(name);
@@ -178,6 +178,8 @@ fn products(
     let in_two = in_two(&sites, wish, calibration);
     let mut activations = BTreeMap::new();
     let mut rests = BTreeMap::new();
+    let halves = sites.iter().filter(|site| site.half);
+    let halves: BTreeSet<_> = halves.map(|site| site.input.clone()).collect();
     for name in sites.iter().flat_map(Site::activations) {
         if let Entry::Vacant(vacant) = activations.entry(name) {
             let name = vacant.key();
@@ -189,7 +191,8 @@ fn products(
                 known.range()
             };
             let params = Params::of(range, scheme);
-            let activation = Activation::put(draft, &mut edits, name, params, scheme);
+            let own = (&name[..], halves.contains(name));
+            let activation = Activation::put(draft, &mut edits, own, params, scheme);
             if two {
                 let rest = rest::put(draft, &mut edits, (name, &activation), range, scheme);
                 rests.insert(name.clone(), rest);
@@ -210,14 +213,31 @@ fn products(
     let unsigned = twice.map(|site| site.weight).collect();
     let weights = constant::put_weights(draft, &mut edits, &sites, &scales, &unsigned, scheme)?;
     for (site, weight) in sites.iter().zip(&weights) {
+        let output = result(draft, &mut edits, site);
         if let Some(rest) = rests.get(&site.input) {
-            rest::add_product(draft, &mut edits, site, (rest, weight));
+            rest::add_product(draft, &mut edits, site, (rest, weight), &output);
         }
     }
     tell_of_rests(draft, calibration, &sites, &in_two);
     tell(draft, calibration, activations.keys(), sites.len());
     edits.make(draft);
     Ok(())
+}
+
+/// The value that a product should yield: its output, or a value of f32 that becomes its output.
+fn result(draft: &mut Draft<'_>, edits: &mut Edits, site: &Site) -> String {
+    let output = draft
+        .node(site.node)
+        .and_then(|node| node.outputs().next())
+        .unwrap_or_default();
+    if !site.half {
+        return output.to_owned();
+    }
+    let wide = draft.names.unique(&format!("{output}_f32"));
+    let cast = activation::cast(draft, [&wide, output], data_type::FLOAT16);
+    edits.output(site.node, 0, &wide);
+    edits.put_right_behind(site.node, vec![cast]);
+    wide
 }
 
 /// The activations that get two parts.
@@ -242,9 +262,12 @@ fn tell_of_rests(
     sites: &[Site],
     in_two: &BTreeSet<String>,
 ) {
-    for name in in_two {
-        let own = sites.iter().filter(|site| site.input == *name);
-        let labels: Vec<_> = own.map(|site| format!("'{}'", site.label)).collect();
+    let mut labels: BTreeMap<&String, Vec<String>> = BTreeMap::new();
+    for site in sites.iter().filter(|site| in_two.contains(&site.input)) {
+        let labels = labels.entry(&site.input).or_default();
+        labels.push(format!("'{}'", site.label));
+    }
+    for (name, labels) in labels {
         let ratio = calibration.tensors[name].signal_to_noise;
         draft.note(format!(
             "{} multiply the codes of '{name}' and, once more, what these leave of it: alone, its values would be {:.1} dB above the error",

@@ -47,7 +47,7 @@ pub(super) fn products(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Vec<Si
     let mut sites = site::find(draft, wish);
     let mut odd = Vec::new();
     sites.retain_mut(|site| {
-        let Some(node) = draft.graphs.node(site.node.0, site.node.1) else {
+        let Some(node) = draft.node(site.node) else {
             return false;
         };
         let output = node.outputs().next().unwrap_or_default();
@@ -113,8 +113,8 @@ fn outputs(draft: &Draft<'_>) -> Vec<String> {
 /// What a `Relu` makes of a value that nothing else reads: codes from 0 on are no less.
 fn behind_relu(draft: &Draft<'_>, output: &str) -> String {
     let result = site::behind_relu(draft, output);
-    let mut nodes = draft.nodes(0).map(|(_, node)| node);
-    let maker = nodes.find(|node| node.outputs().any(|name| name == result));
+    let maker = draft.flow.maker(&result);
+    let maker = maker.and_then(|index| draft.node((0, index)));
     match maker.is_some_and(|node| node.is("Relu")) {
         true => result,
         false => output.to_owned(),
@@ -152,7 +152,7 @@ pub(super) fn apply(
         read: read(draft, parts),
     };
     for (&index, part) in parts {
-        let Some(node) = draft.graphs.node(0, index) else {
+        let Some(node) = draft.node((0, index)) else {
             continue;
         };
         match part {
@@ -247,8 +247,7 @@ impl Work<'_> {
                 let scales = constant::scales_at(draft, site.weight, &spec)?;
                 let scales: Vec<_> = scales.iter().map(|weight| scale * weight).collect();
                 draft.release(bias);
-                let [codes, ..] = constant::stored_bias(draft, bias, &scales)?;
-                Some(codes)
+                Some(constant::stored_bias(draft, bias, &scales)?)
             }
             None => None,
         };
@@ -293,9 +292,7 @@ impl Work<'_> {
         let Some(result) = site.result.as_deref().filter(|name| *name != own) else {
             return;
         };
-        let mut nodes = draft.nodes(0);
-        if let Some((index, _)) = nodes.find(|(_, node)| node.outputs().any(|name| name == result))
-        {
+        if let Some(index) = draft.flow.maker(result) {
             self.edits.replace((0, index), Vec::new());
         }
     }

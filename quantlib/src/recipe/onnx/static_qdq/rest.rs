@@ -47,7 +47,12 @@ pub(super) fn put(
     };
     let [rest, node] =
         ["rest", "rest_Sub"].map(|part| draft.names.unique(&format!("{name}_{part}")));
-    let sub = make_node(["Sub", "", &node], &[name, &first.output], &[&rest], &[]);
+    let sub = make_node(
+        ["Sub", "", &node],
+        &[&first.wide, &first.output],
+        &[&rest],
+        &[],
+    );
     edits.put(draft, name, vec![sub]);
     Activation::put_behind(
         draft,
@@ -58,17 +63,18 @@ pub(super) fn put(
     )
 }
 
-/// Adds the product of the second part, `rest`, to that of the first; both read the same weight.
+/// Adds the product of the second part, `rest`, to that of the first; both read the same weight. The sum
+/// is `output`.
 pub(super) fn add_product(
     draft: &mut Draft<'_>,
     edits: &mut Edits,
     site: &Site,
     (rest, weight): (&str, &str),
+    output: &str,
 ) {
-    let Some(node) = draft.graphs.node(site.node.0, site.node.1) else {
+    let Some(node) = draft.node(site.node) else {
         return;
     };
-    let output = node.outputs().next().unwrap_or_default();
     let [coarse, fine, sum] =
         ["coarse", "fine", "fine_Add"].map(|part| draft.names.unique(&format!("{output}_{part}")));
     let label = draft.names.unique(&format!("{}_fine", site.label));

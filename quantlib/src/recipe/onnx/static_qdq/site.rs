@@ -1,8 +1,8 @@
 //! The nodes that are to calculate with integers.
 
-use super::super::OnnxQuantization;
 use super::super::draft::{Draft, Place};
 use super::super::wish::Choice;
+use super::super::{OnnxFormat, OnnxQuantization, OnnxRecipe};
 use crate::dtype::DType;
 use crate::format::onnx::Node;
 
@@ -22,6 +22,8 @@ pub(super) struct Site {
     pub(super) of_volumes: bool,
     /// The bias, if it is a constant that can be added to integers.
     pub(super) bias: Option<usize>,
+    /// Whether all of it is f16: casts stand around what calculates with integers.
+    pub(super) half: bool,
     /// What comes out, if that is quantized too: `QLinearConv` has no float outputs.
     pub(super) result: Option<String>,
 }
@@ -47,7 +49,8 @@ pub(super) fn find(draft: &mut Draft<'_>, wish: &OnnxQuantization) -> Vec<Site> 
             };
             let chosen = match wish.choose(&node) {
                 Choice::Recipe(recipe) if recipe == wish.recipe => {
-                    site(draft, place, &node, weight)
+                    let found = site(draft, place, &node, weight);
+                    found.and_then(|site| suits(site, &node, wish))
                 }
                 // Other recipes are at work on single nodes of their own.
                 Choice::NotMeant | Choice::Recipe(_) => continue,
@@ -93,8 +96,9 @@ fn site(
     if !draft.is_constant(weight) {
         return Err("its weight is the default of an input, which callers may replace");
     }
-    let info = draft.info(index).filter(|info| info.dtype == DType::F32);
-    let info = info.ok_or("its weight is not stored as f32")?;
+    let info = draft.info(index);
+    let info = info.filter(|info| matches!(info.dtype, DType::F32 | DType::F16));
+    let info = info.ok_or("its weight is not stored as f32 or f16")?;
     let rank = info.shape.len();
     let axis = match node.op_type() {
         "Conv" if rank >= 3 => 0,
@@ -114,9 +118,22 @@ fn site(
         weight: index,
         axis,
         of_volumes: node.is("Conv") && info.shape.len() > 4,
+        half: info.dtype == DType::F16,
         bias: bias(draft, place, node, info.shape[axis]),
         result: node.is("Conv").then(|| behind_relu(draft, output)),
     })
+}
+
+/// Of f16, products without biases alone, with QuantizeLinear and DequantizeLinear.
+fn suits(site: Site, node: &Node<'_>, wish: &OnnxQuantization) -> Result<Site, &'static str> {
+    let is_bare = node.is("MatMul") || (node.is("Gemm") && node.input(2).is_empty());
+    let in_form = wish.recipe == OnnxRecipe::StaticInt8 && wish.format == OnnxFormat::Qdq;
+    match site.half && !(is_bare && in_form) {
+        true => Err(
+            "of f16, only products without a bias go over to integers, in static-int8 of the form qdq",
+        ),
+        false => Ok(site),
+    }
 }
 
 /// The bias, if it is a constant with an element for each channel.
@@ -136,12 +153,10 @@ fn bias(draft: &Draft<'_>, place: Place, node: &Node<'_>, channels: usize) -> Op
 /// The value that leaves a convolution, behind the `Relu` or `Clip` that alone reads it: integers are
 /// clipped on the way.
 pub(super) fn behind_relu(draft: &Draft<'_>, output: &str) -> String {
-    let nodes: Vec<_> = draft.nodes(0).map(|(_, node)| node).collect();
-    let mut readers = nodes
-        .iter()
-        .filter(|node| node.inputs().any(|input| input == output));
-    match (readers.next(), readers.next()) {
-        (Some(relu), None) if relu.is("Relu") || relu.is("Clip") => {
+    let reader = draft.flow.only_reader(output);
+    let reader = reader.and_then(|index| draft.node((0, index)));
+    match reader {
+        Some(relu) if relu.is("Relu") || relu.is("Clip") => {
             relu.outputs().next().unwrap_or(output).to_owned()
         }
         _ => output.to_owned(),
