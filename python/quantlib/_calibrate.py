@@ -18,6 +18,10 @@ _Sample = Mapping[str, Any]
 class Calibration(Mapping[str, dict[str, Any]]):
     """The ranges of a model's activations, by the names of tensors.
 
+    Read from AIMET's encodings, it has their scales and offsets too, of activations and of weights, which
+    are taken as they are: ``encodings`` has them by name, each with ``bits``, ``symmetric``, ``scales``,
+    ``offsets`` and perhaps ``axis``.
+
     Each entry has ``low`` and ``high``, the range; what was found by :func:`calibrate` tells more:
     ``least`` and ``greatest`` (the extremes), ``values`` (their number), ``ignored`` (how many of them
     are infinite or absurdly large, as masks are), ``signal_to_noise`` (in decibels).
@@ -27,24 +31,26 @@ class Calibration(Mapping[str, dict[str, Any]]):
     2.0
     """
 
-    def __init__(self, tensors: Mapping[str, Mapping[str, Any]], method: str | None = None) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, Mapping[str, Any]],
+        method: str | None = None,
+        encodings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.method = method
+        self.encodings = {name: dict(entry) for name, entry in (encodings or {}).items()}
         self._tensors = {name: dict(entry) for name, entry in tensors.items()}
         _quantlib.read_ranges(self.to_json())
 
     @classmethod
     def load(cls, path: _Path) -> "Calibration":
-        """Read a JSON file that :meth:`save` wrote; or AIMET's encodings, of which those of activations."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise IoError(f"{path}: cannot be read: {error.strerror}") from error
-        return cls._of(text)
+        """Read a JSON file that :meth:`save` wrote; or encodings of AIMET and Qualcomm's tools."""
+        return cls._of(_quantlib.load_ranges(path))
 
     @classmethod
     def _of(cls, text: str) -> "Calibration":
-        read = json.loads(_quantlib.read_ranges(text))
-        return cls(read["tensors"], read.get("method"))
+        read = json.loads(text)
+        return cls(read["tensors"], read.get("method"), read.get("encodings"))
 
     def save(self, path: _Path) -> None:
         """Write a JSON file."""
@@ -52,7 +58,10 @@ class Calibration(Mapping[str, dict[str, Any]]):
 
     def to_json(self) -> str:
         """The ranges as JSON."""
-        return json.dumps({"method": self.method, "tensors": self._tensors}, indent=1)
+        known: dict[str, Any] = {"method": self.method, "tensors": self._tensors}
+        if self.encodings:
+            known["encodings"] = self.encodings
+        return json.dumps(known, indent=1)
 
     def to_encodings(self, bits: int = 8) -> str:
         """The ranges as AIMET's encodings (JSON of version 1.0.0), for activations of so many bits."""
@@ -110,6 +119,7 @@ def calibrate(
     >>> ql.quantize_model("model.onnx", "out.onnx", "static-int8", calibration=ranges)  # doctest: +SKIP
     """
     wishes: dict[str, Any] = dict.fromkeys(("block_size", "layout", "accuracy_level", "calibration", "external_data"))
+    wishes |= dict.fromkeys(("save_encodings", "encodings_version"))
     wishes["format"] = format
     wishes |= dict.fromkeys(("symmetric", "per_tensor", "reduce_range", "keep_io", "pure"), False)
     wishes |= {"exclude": list(exclude), "exclude_operators": [], "operators": [], "nodes": []}

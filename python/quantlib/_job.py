@@ -56,6 +56,8 @@ def quantize_model(
     keep_io: bool = False,
     calibration: Calibration | Iterable[Mapping[str, Any]] | _Path | None = None,
     calibration_method: str | None = None,
+    save_encodings: _Path | None = None,
+    encodings_version: Literal["0.6.1", "1.0.0", "2.0.0"] | None = None,
     format: Literal["qdq", "qoperator"] | None = None,
     external_data: Literal["auto", "always", "never"] | None = None,
     group_size: int | None = None,
@@ -144,11 +146,16 @@ def quantize_model(
         "fp16": inputs and outputs of the model stay f32.
     calibration : Calibration, iterable of dict, or path, optional
         ONNX, for recipes with "static" and "a8" or "a16" in their names: the ranges of activations, or
-        samples to find them with (see :func:`calibrate`), or a path of either: ``.json`` of ranges,
-        ``.npz`` or a folder of ``.npy`` files of samples.
+        samples to find them with (see :func:`calibrate`), or a path of either: ``.json`` of ranges or
+        ``.encodings`` of AIMET, ``.npz`` or a folder of ``.npy`` files of samples.
     calibration_method : str, optional
         ONNX: how ranges are found: "mse" (the default), "minmax", "moving-average", "percentile",
         "entropy".
+    save_encodings : path, optional
+        "a8w8", "a16w8", "a16w4": a JSON file for the scales and offsets of all values and weights, as
+        AIMET and Qualcomm's tools read them; it appears with the model.
+    encodings_version : {"0.6.1", "1.0.0", "2.0.0"}, optional
+        The version of that file, "1.0.0" by default.
     format : {"qdq", "qoperator"}, optional
         "static-int8": QuantizeLinear and DequantizeLinear around operators (the default), or operators of
         integers such as QLinearMatMul and QLinearConv.
@@ -195,6 +202,8 @@ def quantize_model(
         "reduce_range": reduce_range,
         "keep_io": keep_io,
         "calibration": None,
+        "save_encodings": save_encodings,
+        "encodings_version": encodings_version,
         "format": format,
         "external_data": external_data,
         "group_size": group_size,
@@ -277,7 +286,7 @@ def _ranges(
     wishes: dict[str, Any],
 ) -> str:
     """The ranges as JSON."""
-    if isinstance(calibration, (str, os.PathLike)) and os.fspath(calibration).endswith(".json"):
+    if isinstance(calibration, (str, os.PathLike)) and os.fspath(calibration).endswith((".json", ".encodings")):
         calibration = Calibration.load(calibration)
     if not isinstance(calibration, Calibration):
         calibration = find_ranges(src, calibration, recipe, method, wishes)

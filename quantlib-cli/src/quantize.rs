@@ -65,7 +65,7 @@ fn onnx(mut args: Quantize, recipe: OnnxRecipe) -> Result<(), Error> {
     wish.pure = args.exceptions.pure;
     if let Some(path) = calibration {
         wish.calibration = Some(match path.extension() {
-            Some(ending) if ending == "json" => Calibration::open(&path)?,
+            Some(ending) if ending == "json" || ending == "encodings" => Calibration::open(&path)?,
             _ => calibrate_onnx(&args.src, &path, &wish, method)?,
         });
     }

@@ -129,3 +129,10 @@ pub fn read_ranges(text: &str) -> PyResult<String> {
         .and_then(|calibration| calibration.to_json())
         .map_err(to_python)
 }
+
+/// The same of a file.
+#[pyfunction]
+pub fn load_ranges(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    let read = || Calibration::open(&path)?.to_json();
+    py.detach(read).map_err(to_python)
+}

@@ -8,11 +8,11 @@ use crate::work::{self, Monitor};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 use quantlib::arch::{ConvertOptions, Lora, OutType};
-use quantlib::calibrate::Calibration;
+use quantlib::calibrate::{Calibration, EncodingsVersion};
 use quantlib::format::onnx::{SaveOptions, is_onnx};
 use quantlib::job::{self, HfConversion, JobOptions, Quantization, Report};
 use quantlib::recipe::mlx::{LayerType, MlxQuantization, MlxRecipe};
-use quantlib::recipe::onnx::{OnnxOverride, OnnxQuantization, OnnxRecipe};
+use quantlib::recipe::onnx::{EncodingsFile, OnnxOverride, OnnxQuantization, OnnxRecipe};
 use quantlib::recipe::{KvOverride, OverrideValue, Recipe, TensorType};
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -68,6 +68,8 @@ pub(crate) struct OnnxWishes {
     pure: bool,
     /// JSON.
     calibration: Option<String>,
+    save_encodings: Option<PathBuf>,
+    encodings_version: Option<String>,
     format: Option<String>,
     external_data: Option<String>,
 }
@@ -109,6 +111,14 @@ pub fn quantize_model(
         return wishes.extract::<Wishes<'_>>()?.run(None, |options| {
             job::quantize_onnx(&src, &out, &wish, options)
         });
+    }
+    if wishes
+        .get_item("save_encodings")?
+        .is_some_and(|path| !path.is_none())
+    {
+        return Err(misuse(format!(
+            "save_encodings is for ONNX models and a8w8, a16w8 and a16w4, not for {recipe}; leave it out"
+        )));
     }
     if MlxRecipe::is_name(recipe) {
         let recipe = recipe.parse().map_err(to_python)?;
@@ -271,11 +281,29 @@ impl OnnxWishes {
         let calibration = self.calibration.as_deref().map(str::as_bytes);
         let calibration = calibration.map(Calibration::from_json).transpose();
         wish.calibration = calibration.map_err(to_python)?;
+        wish.encodings = encodings_file(self.save_encodings, self.encodings_version)?;
         if let Some(format) = self.format {
             wish.format = format.parse().map_err(to_python)?;
         }
         wish.save = save_options(self.external_data)?;
         Ok(wish)
+    }
+}
+
+/// A file of encodings, and its version.
+fn encodings_file(
+    path: Option<PathBuf>,
+    version: Option<String>,
+) -> PyResult<Option<EncodingsFile>> {
+    match (path, version.as_deref().map(str::parse::<EncodingsVersion>)) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(misuse(
+            "encodings_version was given without save_encodings; name the file too",
+        )),
+        (Some(path), version) => {
+            let version = version.transpose().map_err(to_python)?.unwrap_or_default();
+            Ok(Some(EncodingsFile { path, version }))
+        }
     }
 }
 

@@ -31,7 +31,7 @@ mod _quantlib {
     #[pymodule_export]
     use crate::affine::{AffineTensor, quantize_affine};
     #[pymodule_export]
-    use crate::calibrate::{CalibrationStore, read_ranges, to_encodings};
+    use crate::calibrate::{CalibrationStore, load_ranges, read_ranges, to_encodings};
     #[pymodule_export]
     use crate::codec::{QuantizedTensor, dequantize, quantize};
     #[pymodule_export]

@@ -1,5 +1,6 @@
 """Small ONNX models, and sessions that run them."""
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
@@ -31,3 +32,28 @@ def session(path, precise=False):
         # Products of u8 and s8 do not saturate, on older CPUs either.
         options.add_session_config_entry("session.x64quantprecision", "1")
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def classifier(path):
+    """Conv → Relu → mean → MatMul → LayerNormalization → Softmax; the same wherever it is made."""
+    rng = np.random.default_rng(20250101)
+    normal = lambda *shape: rng.standard_normal(shape, dtype=np.float32)
+    weights = {"C": normal(8, 3, 3, 3) / 5, "cb": normal(8) / 9, "W": normal(8, 10)}
+    weights |= {"s": 1 + normal(10) / 9, "b": normal(10) / 9}
+    node = lambda op, inputs, output, **more: helper.make_node(op, inputs, [output], f"{output}_node", **more)
+    nodes = [
+        node("Conv", ["x", "C", "cb"], "c", pads=[1] * 4),
+        node("Relu", ["c"], "r"),
+        node("GlobalAveragePool", ["r"], "p"),
+        node("Flatten", ["p"], "f"),
+        node("MatMul", ["f", "W"], "m"),
+        node("LayerNormalization", ["m", "s", "b"], "l"),
+        node("Softmax", ["l"], "y"),
+    ]
+    return make(path, nodes, weights, {"x": [1, 3, 8, 8]}, {"y": [1, 10]})
+
+
+def images(number):
+    """Inputs of the classifier."""
+    rng = np.random.default_rng(7)
+    return [{"x": rng.standard_normal((1, 3, 8, 8), dtype=np.float32)} for _ in range(number)]

@@ -24,7 +24,7 @@ pub(crate) use types::Types;
 use crate::size;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use quantlib::arch::{Lora, OutType};
-use quantlib::calibrate::Method;
+use quantlib::calibrate::{EncodingsVersion, Method};
 use quantlib::format::onnx::ExternalData;
 use quantlib::model::NamePattern;
 use quantlib::recipe::KvOverride;
@@ -120,6 +120,7 @@ macro_rules! parsers {
 }
 parsers! {
     calibration_method: Method;
+    encodings_version: EncodingsVersion;
     external_data: ExternalData;
     onnx_format: OnnxFormat;
     onnx_layout: OnnxLayout;

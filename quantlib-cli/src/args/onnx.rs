@@ -1,13 +1,16 @@
 //! What ONNX models may be told.
 
 use super::{
-    calibration_method, external_data, name_pattern, onnx_format, onnx_layout, onnx_override,
+    calibration_method, encodings_version, external_data, name_pattern, onnx_format, onnx_layout,
+    onnx_override,
 };
 use clap::Args;
-use quantlib::calibrate::Method;
+use quantlib::calibrate::{EncodingsVersion, Method};
 use quantlib::format::onnx::{ExternalData, SaveOptions};
 use quantlib::model::NamePattern;
-use quantlib::recipe::onnx::{OnnxFormat, OnnxLayout, OnnxOverride, OnnxQuantization, OnnxRecipe};
+use quantlib::recipe::onnx::{
+    EncodingsFile, OnnxFormat, OnnxLayout, OnnxOverride, OnnxQuantization, OnnxRecipe,
+};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -61,9 +64,9 @@ pub(crate) struct OnnxOptions {
     #[arg(long)]
     pub(crate) keep_io: bool,
 
-    /// The ranges of activations, which static-int8 and its like need: a .json file of them; or samples
-    /// to find them with, an .npz file or a folder of .npy files (arrays by input name, the first axis is
-    /// the batch)
+    /// The ranges of activations, which static-int8 and its like need: a .json or .encodings file of them
+    /// (AIMET's scales and offsets are taken as they are); or samples to find them with, an .npz file or a
+    /// folder of .npy files (arrays by input name, the first axis is the batch)
     #[arg(long, value_name = "PATH")]
     pub(crate) calibration: Option<PathBuf>,
 
@@ -71,6 +74,15 @@ pub(crate) struct OnnxOptions {
     /// entropy
     #[arg(long, value_name = "NAME", value_parser = calibration_method, requires = "calibration")]
     pub(crate) calibration_method: Option<Method>,
+
+    /// a8w8, a16w8, a16w4: write the scales and offsets of all values and weights to a JSON file, as
+    /// AIMET and Qualcomm's tools read them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_encodings: Option<PathBuf>,
+
+    /// The version of that file: 0.6.1, 1.0.0 (the default) or 2.0.0
+    #[arg(long, value_name = "VERSION", value_parser = encodings_version, requires = "save_encodings")]
+    pub(crate) encodings_version: Option<EncodingsVersion>,
 
     /// The form of static-int8: qdq (QuantizeLinear and DequantizeLinear around operators, the default),
     /// or qoperator (QLinearMatMul, QLinearConv and so on)
@@ -105,6 +117,9 @@ impl OnnxOptions {
         wish.reduce_range = self.reduce_range;
         wish.keep_io = self.keep_io;
         wish.format = self.format.unwrap_or_default();
+        let version = self.encodings_version.unwrap_or_default();
+        let file = self.save_encodings;
+        wish.encodings = file.map(|path| EncodingsFile { path, version });
         wish.save = self.save.options();
         wish
     }
@@ -123,6 +138,7 @@ impl OnnxOptions {
             || self.reduce_range
             || self.keep_io
             || self.calibration.is_some()
+            || self.save_encodings.is_some()
             || self.format.is_some()
             || self.save.external_data.is_some()
     }

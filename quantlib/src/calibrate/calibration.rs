@@ -1,5 +1,6 @@
 //! Ranges of tensors, found or given: plain data, and JSON.
 
+use super::encodings::Grid;
 use super::method::{Levels, Method, Range};
 use super::observer::Observer;
 use crate::error::{Error, Result};
@@ -19,6 +20,9 @@ pub struct Calibration {
     pub method: Option<String>,
     /// The ranges by the tensors' names.
     pub tensors: BTreeMap<String, TensorRange>,
+    /// Scales and offsets that are given, of activations and weights: these are taken, not the ranges.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub encodings: BTreeMap<String, Grid>,
 }
 
 /// What is known of one tensor.
@@ -77,7 +81,7 @@ const LONGEST: u64 = 256 << 20;
 
 impl Calibration {
     /// Reads JSON: ranges, or encodings of AIMET and Qualcomm's tools (versions 0.6.1, 1.0.0, 2.0.0), of
-    /// which those of activations are taken.
+    /// activations and of weights.
     ///
     /// # Errors
     /// `malformed` if it is something else, or a range is infinite or upside down.
@@ -93,6 +97,9 @@ impl Calibration {
                 let what = format!("has a range from {low} to {high}");
                 return Err(Error::malformed(what).in_tensor(name));
             }
+        }
+        for (name, grid) in &read.encodings {
+            grid.check().map_err(|e| e.in_tensor(name))?;
         }
         Ok(read)
     }
@@ -147,6 +154,7 @@ mod tests {
         let calibration = Calibration {
             method: Some("minmax".to_owned()),
             tensors: [("x".to_owned(), range)].into(),
+            ..Calibration::default()
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ranges.json");

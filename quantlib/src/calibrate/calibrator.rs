@@ -175,6 +175,7 @@ impl Calibrator {
         Ok(Calibration {
             method: Some(method.name().to_owned()),
             tensors: ranges.collect(),
+            ..Calibration::default()
         })
     }
 }

@@ -17,6 +17,7 @@ mod spread;
 
 pub use calibration::{Calibration, TensorRange};
 pub use calibrator::{Calibrator, Runner};
+pub use encodings::{Encodings, EncodingsVersion, Grid};
 pub use method::{Levels, Method, Range};
 pub use observer::{Ignored, Observer};
 #[cfg(feature = "onnxruntime")]

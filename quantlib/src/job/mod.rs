@@ -119,6 +119,7 @@ enum Container<'a> {
     Onnx {
         document: &'a format::onnx::Document,
         options: format::onnx::SaveOptions,
+        beside: Option<(PathBuf, Vec<u8>)>,
     },
     Mlx {
         document: &'a format::mlx::Document,
@@ -179,7 +180,19 @@ impl<'a> Job<'a> {
         options: &format::onnx::SaveOptions,
     ) -> Self {
         let options = options.clone();
-        self.container = Container::Onnx { document, options };
+        self.container = Container::Onnx {
+            document,
+            options,
+            beside: None,
+        };
+        self
+    }
+
+    /// Lets a file appear with an ONNX model, whole or not at all.
+    pub fn beside(mut self, path: PathBuf, bytes: Vec<u8>) -> Self {
+        if let Container::Onnx { beside, .. } = &mut self.container {
+            *beside = Some((path, bytes));
+        }
         self
     }
 
@@ -278,8 +291,13 @@ impl<'a> Job<'a> {
             Container::Gguf { document, dialect } => {
                 GgufFiles::new(self.plan, document, *dialect).map(Files::Gguf)
             }
-            Container::Onnx { document, options } => {
-                OnnxFiles::new(self.plan, document, options, out).map(Files::Onnx)
+            Container::Onnx {
+                document,
+                options,
+                beside,
+            } => {
+                let beside = beside.as_ref().map(|(path, bytes)| (&**path, &**bytes));
+                OnnxFiles::new(self.plan, document, options, beside, out).map(Files::Onnx)
             }
             Container::Mlx { document, force } => {
                 MlxFiles::new(self.plan, document, *force, out).map(Files::Mlx)

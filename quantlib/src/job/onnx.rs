@@ -40,7 +40,11 @@ pub fn quantize_onnx(
     }
     let document = Document::open(src)?;
     let planned = plan(&document, wish).map_err(|e| e.in_file(src))?;
-    let job = Job::new(&planned.model, &planned.plan)?.onnx(&planned.document, &wish.save);
+    let mut job = Job::new(&planned.model, &planned.plan)?.onnx(&planned.document, &wish.save);
+    if let Some(file) = &wish.encodings {
+        let json = planned.encodings.to_json(file.version)?;
+        job = job.beside(file.path.clone(), json.into_bytes());
+    }
     let mut report = job.run(out, options)?;
     report.recipe = Some(wish.recipe.name().to_owned());
     Ok(report)

@@ -58,6 +58,8 @@ pub(crate) struct Layout {
     pub(crate) model_len: u64,
     /// Length of the data file; none if there is none.
     pub(crate) data_len: Option<u64>,
+    /// Files that others ask to appear with them.
+    pub(crate) beside: usize,
 }
 
 impl Layout {
@@ -106,6 +108,7 @@ impl Layout {
             model_len: at,
             data_len: data.as_ref().map(|data| data.len),
             data: data.map(|data| data.pieces).unwrap_or_default(),
+            beside: 0,
         }
     }
 

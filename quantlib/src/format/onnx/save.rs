@@ -29,7 +29,7 @@ impl Document {
     pub fn save(&self, out: impl AsRef<Path>, options: &SaveOptions) -> Result<()> {
         let out = out.as_ref();
         let layout = self.layout(out, options)?;
-        let set = self.create(&layout, out, &[])?;
+        let set = self.create(&layout, out, &[], &[])?;
         self.write(&layout, &set, &mut |_| Ok(()))?;
         set.commit()
     }
@@ -44,21 +44,22 @@ impl Document {
         Layout::new(self, name, options.external_data).map_err(|e| e.in_file(self.path()))
     }
 
-    /// The files under temporary names, with the space that they will take.
+    /// The files under temporary names, with the space that they will take; others beside them follow the
+    /// data, and are left empty.
     pub(crate) fn create(
         &self,
         layout: &Layout,
         out: &Path,
         inputs: &[PathBuf],
+        beside: &[&Path],
     ) -> Result<OutputSet> {
         let mut all: Vec<_> = self.files().map(Path::to_path_buf).collect();
         all.extend_from_slice(inputs);
         let data = data_path(out);
-        let paths: &[&Path] = match layout.data_len {
-            Some(_) => &[&data, out],
-            None => &[out],
-        };
-        let set = OutputSet::files(paths, &all)?;
+        let mut paths: Vec<&Path> = layout.data_len.iter().map(|_| &*data).collect();
+        paths.extend(beside);
+        paths.push(out);
+        let set = OutputSet::files(&paths, &all)?;
         if let Some(len) = layout.data_len {
             set.reserve(layout.data_index(), len)?;
         }
@@ -105,7 +106,7 @@ impl Document {
 impl Layout {
     /// The index of the `.onnx` file in the output set: it names the other, so it is the last.
     pub(crate) fn model_index(&self) -> usize {
-        usize::from(self.data_len.is_some())
+        usize::from(self.data_len.is_some()) + self.beside
     }
 
     fn data_index(&self) -> usize {

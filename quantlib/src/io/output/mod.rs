@@ -45,13 +45,18 @@ impl OutputSet {
     /// others goes last. Temporaries that dead runs on the same target left behind are removed.
     ///
     /// # Errors
-    /// `misuse` if a path is one of the `inputs` (or a link to one) or no regular file; `io` if the
-    /// folder is missing or not writable.
+    /// `misuse` if a path is one of the `inputs` (or a link to one), there twice, or no regular file; `io`
+    /// if the folder is missing or not writable.
     pub(crate) fn files(paths: &[&Path], inputs: &[PathBuf]) -> Result<Self> {
         let targets = paths
             .iter()
             .map(|path| file_target(path, inputs))
             .collect::<Result<Vec<_>>>()?;
+        let twice = |(i, target): &(usize, &PathBuf)| targets[..*i].contains(target);
+        if let Some((_, target)) = targets.iter().enumerate().find(twice) {
+            let what = "is named for two outputs; choose another name for one of them";
+            return Err(Error::misuse(what).in_file(target));
+        }
         let last = targets
             .last()
             .ok_or_else(|| Error::misuse("a set of no files was asked for"))?;

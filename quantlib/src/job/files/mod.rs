@@ -77,6 +77,8 @@ pub(super) struct OnnxFiles<'a> {
     layout: onnx::Layout,
     /// The number of planes of each tensor.
     planes: Vec<usize>,
+    /// A file that appears with the model, and what is in it.
+    beside: Option<(&'a Path, &'a [u8])>,
 }
 
 impl<'a> OnnxFiles<'a> {
@@ -85,8 +87,11 @@ impl<'a> OnnxFiles<'a> {
         plan: &Plan,
         document: &'a onnx::Document,
         options: &onnx::SaveOptions,
+        beside: Option<(&'a Path, &'a [u8])>,
         out: &Path,
     ) -> Result<Self> {
+        let mut layout = document.layout(out, options)?;
+        layout.beside = beside.iter().count();
         let planes = plan.tensors.iter().map(|tensor| {
             let planes = tensor.encoding.planes(&tensor.shape);
             planes
@@ -95,14 +100,16 @@ impl<'a> OnnxFiles<'a> {
         });
         Ok(Self {
             document,
-            layout: document.layout(out, options)?,
+            layout,
             planes: planes.collect::<Result<_>>()?,
+            beside,
         })
     }
 
     fn paths(&self, out: &Path) -> Vec<PathBuf> {
         let mut paths = vec![out.to_path_buf()];
         paths.extend(self.layout.data_len.map(|_| onnx::data_path(out)));
+        paths.extend(self.beside.map(|(path, _)| path.to_path_buf()));
         paths
     }
 
@@ -113,7 +120,13 @@ impl<'a> OnnxFiles<'a> {
         proceed: &dyn Fn() -> Result<()>,
     ) -> Result<OutputSet> {
         let out = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
-        let set = self.document.create(&self.layout, out, inputs)?;
+        let beside = self.beside.map(|(path, _)| path);
+        let set = self
+            .document
+            .create(&self.layout, out, inputs, beside.as_slice())?;
+        if let Some((_, bytes)) = self.beside {
+            set.write_at(self.layout.model_index() - 1, 0, bytes)?;
+        }
         self.document
             .write(&self.layout, &set, &mut |_| proceed())?;
         Ok(set)
@@ -139,7 +152,7 @@ impl<'a> OnnxFiles<'a> {
             bytes,
         };
         let tensors = self.planes.len();
-        match self.layout.data_len {
+        let mut reports = match self.layout.data_len {
             None => vec![report(self.layout.model_len, tensors)],
             Some(len) => {
                 let inside = |slot: &(usize, u64)| slot.0 == self.layout.model_index();
@@ -155,7 +168,10 @@ impl<'a> OnnxFiles<'a> {
                     report(len, tensors - inside),
                 ]
             }
-        }
+        };
+        let beside = self.beside.map(|(_, bytes)| report(bytes.len() as u64, 0));
+        reports.extend(beside);
+        reports
     }
 }
 

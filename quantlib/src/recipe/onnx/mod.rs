@@ -15,7 +15,7 @@ mod static_qdq;
 mod weight_only;
 mod wish;
 
-use crate::calibrate::Levels;
+use crate::calibrate::{Encodings, Levels};
 use crate::error::{Error, Result};
 use crate::format::onnx::{Document, Node, schema};
 use crate::io::Limits;
@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use wish::Choice;
 
-pub use wish::{OnnxFormat, OnnxLayout, OnnxOverride, OnnxQuantization};
+pub use wish::{EncodingsFile, OnnxFormat, OnnxLayout, OnnxOverride, OnnxQuantization};
 
 /// Operators with weights that no recipe quantizes.
 const WITH_WEIGHTS: &[&str] = &[
@@ -150,6 +150,8 @@ pub struct OnnxPlan {
     pub plan: Plan,
     /// The output but for these.
     pub document: Document,
+    /// The scales and offsets of values and weights, if [`OnnxQuantization::encodings`] asks for them.
+    pub encodings: Encodings,
 }
 
 /// Plans a recipe for an ONNX model; nothing is encoded or written.

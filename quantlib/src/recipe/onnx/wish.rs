@@ -1,10 +1,12 @@
 //! What may be asked for: a recipe, and wishes beyond it.
 
 use super::OnnxRecipe;
-use crate::calibrate::Calibration;
+use super::static_qdq::Scheme;
+use crate::calibrate::{Calibration, EncodingsVersion};
 use crate::error::{Error, Result};
 use crate::format::onnx::{Node, SaveOptions};
 use crate::model::NamePattern;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The operators that quantized weights are given to.
@@ -152,8 +154,20 @@ pub struct OnnxQuantization {
     /// The ranges of activations, for recipes that need them: those of
     /// [`observed`](super::observed).
     pub calibration: Option<Calibration>,
+    /// A file for the scales and offsets of values and weights. For recipes that need ranges, of every
+    /// value: `a8w8` and its like.
+    pub encodings: Option<EncodingsFile>,
     /// Whether the output has its data beside it.
     pub save: SaveOptions,
+}
+
+/// A file of encodings, as AIMET and Qualcomm's tools read them.
+#[derive(Clone, Debug)]
+pub struct EncodingsFile {
+    /// In the folder of the model that is written, or on the same volume.
+    pub path: PathBuf,
+    /// The version of its JSON.
+    pub version: EncodingsVersion,
 }
 
 impl OnnxQuantization {
@@ -175,6 +189,7 @@ impl OnnxQuantization {
             keep_io: false,
             format: OnnxFormat::default(),
             calibration: None,
+            encodings: None,
             save: SaveOptions::default(),
         }
     }
@@ -184,6 +199,13 @@ impl OnnxQuantization {
         if !size.is_power_of_two() || !(16..=256).contains(&size) {
             return Err(Error::misuse(format!(
                 "blocks of {size} were asked for; onnxruntime has blocks of 16, 32, 64, 128 and 256"
+            )));
+        }
+        let is_whole = Scheme::of(self.recipe).is_some_and(Scheme::is_whole);
+        if self.encodings.is_some() && !is_whole {
+            return Err(Error::misuse(format!(
+                "encodings are written of a8w8, a16w8 and a16w4, whose values all have them; {} has none to write",
+                self.recipe.name()
             )));
         }
         let known = OnnxRecipe::WEIGHTED;

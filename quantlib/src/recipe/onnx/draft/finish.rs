@@ -29,6 +29,7 @@ impl Draft<'_> {
             model: self.model,
             plan: self.plan,
             document,
+            encodings: self.encodings,
         })
     }
 

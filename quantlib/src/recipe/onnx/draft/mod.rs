@@ -4,6 +4,7 @@ mod edits;
 mod finish;
 mod flow;
 
+use crate::calibrate::{Encodings, Grid};
 use crate::error::{Error, Result};
 use crate::format::onnx::schema::graph;
 use crate::format::onnx::{
@@ -48,6 +49,10 @@ pub(super) struct Draft<'d> {
     opsets: Vec<(&'static str, i64)>,
     least_ir: i64,
     plan: Plan,
+    /// Scales and offsets that weights must get.
+    pub(super) given: HashMap<usize, Grid>,
+    /// What became of values and weights.
+    pub(super) encodings: Encodings,
     /// Planes of the plan's tensors so far.
     slots: usize,
 }
@@ -82,6 +87,8 @@ impl<'d> Draft<'d> {
             opsets: Vec::new(),
             least_ir: 0,
             plan: Plan::default(),
+            given: HashMap::new(),
+            encodings: Encodings::default(),
             slots: 0,
         })
     }

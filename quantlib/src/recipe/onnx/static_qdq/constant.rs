@@ -4,6 +4,7 @@ use super::super::draft::{Draft, PlaneInfo};
 use super::Scheme;
 use super::activation::Params;
 use super::edits::Edits;
+use super::given;
 use super::site::Site;
 use crate::affine::{AffineLayout, AffineSpec, Element, Group, Zero};
 use crate::codec::CodecOptions;
@@ -77,12 +78,15 @@ pub(super) fn put(
 ) -> Result<String> {
     let name = draft.graphs.weights[weight].name;
     let axis = axis_of(&spec);
-    let inputs = stored(draft, weight, &spec)?;
+    let (inputs, axis) = match given::stored(draft, weight, &spec)? {
+        Some(given) => given,
+        None => (stored(draft, weight, &spec)?, axis),
+    };
     Ok(put_dequantize(draft, name, &inputs, axis, scheme))
 }
 
 /// The axis that has scales along it.
-fn axis_of(spec: &AffineSpec) -> Option<usize> {
+pub(super) fn axis_of(spec: &AffineSpec) -> Option<usize> {
     (spec.group == Group::Axis).then_some(spec.axis as usize)
 }
 
@@ -317,14 +321,21 @@ pub(super) fn each_piece(
 
 /// The scales that a constant will get.
 pub(super) fn scales_at(draft: &Draft<'_>, weight: usize, spec: &AffineSpec) -> Result<Vec<f32>> {
-    match draft.info(weight) {
-        Some(info) => scales_of(draft.model(), info, spec),
-        None => Ok(Vec::new()),
+    if let Some(grid) = draft.given.get(&weight) {
+        return Ok(grid.scales.clone());
     }
+    grid_at(draft, weight, spec).map(|(scales, _)| scales)
 }
 
-/// The scales that a constant will get: a pass over its elements.
-pub(super) fn scales_of(model: &Model, info: &TensorInfo, spec: &AffineSpec) -> Result<Vec<f32>> {
+/// The scales and zero points that a constant will get: a pass over its elements.
+pub(super) fn grid_at(
+    draft: &Draft<'_>,
+    weight: usize,
+    spec: &AffineSpec,
+) -> Result<(Vec<f32>, Vec<i64>)> {
+    let (model, Some(info)) = (draft.model(), draft.info(weight)) else {
+        return Ok(Default::default());
+    };
     let layout = AffineLayout::new(spec, &info.shape)?;
     let options = CodecOptions::default();
     let mut statistics = AffineStatistics::new(&layout, info.dtype);
@@ -342,5 +353,16 @@ pub(super) fn scales_of(model: &Model, info: &TensorInfo, spec: &AffineSpec) -> 
         scales: &mut scales,
         zeros: &mut zeros,
     });
-    Ok(floats(&scales))
+    let scales = floats(&scales);
+    let zeros = match (spec.symmetric, spec.bits) {
+        // Zero is the code 0.
+        (true, _) => vec![0; scales.len()],
+        (false, 16) => {
+            let (zeros, _) = zeros.as_chunks::<2>();
+            let each = zeros.iter().map(|bytes| u16::from_le_bytes(*bytes).into());
+            each.collect()
+        }
+        (false, _) => zeros.iter().map(|zero| i64::from(*zero)).collect(),
+    };
+    Ok((scales, zeros))
 }

@@ -7,9 +7,11 @@ use super::super::wish::Choice;
 use super::activation::{Activation, Params};
 use super::edits::Edits;
 use super::gelu::Gelu;
+use super::given;
 use super::role::Role;
 use super::site::Site;
 use super::{Scheme, constant, site};
+use crate::affine::AffineSpec;
 use crate::calibrate::{Calibration, Observer, Range, TensorRange};
 use crate::error::{Error, Result};
 use crate::format::onnx::schema::{graph, value};
@@ -97,19 +99,19 @@ pub(super) fn apply(
     calibration: &Calibration,
 ) -> Result<()> {
     let mut sites = site::find(draft, wish);
-    let values: HashSet<_> = observed(draft).into_iter().collect();
-    let has_range = |name: &String| values.contains(name) && calibration.tensors.contains_key(name);
-    sites.retain(|site| has_range(&site.input));
+    let known = known(draft, calibration);
+    sites.retain(|site| known.contains(&site.input));
     let mut work = Work {
         calibration,
         scheme,
+        tells: wish.encodings.is_some(),
         edits: Edits::default(),
         params: HashMap::new(),
         constants: HashMap::new(),
         masked: HashSet::new(),
         taken: sites.iter().flat_map(own_inputs).collect(),
         rounded: HashMap::new(),
-        known: values,
+        known,
     };
     for name in inputs(draft) {
         work.input(draft, &name);
@@ -128,8 +130,12 @@ pub(super) fn apply(
         if !excluded && !has_other && !WIDE.contains(&node.op_type()) {
             work.constants(draft, place, &node)?;
         }
-        work.outputs(draft, place, &node);
+        // Those of constants are taken care of where they are read.
+        if node.constant().is_none() {
+            work.outputs(draft, place, &node);
+        }
     }
+    work.tell(draft, &sites)?;
     let scales = sites.iter().map(|site| work.params[&site.input].scale);
     let scales: Vec<_> = scales.collect();
     let Work {
@@ -167,6 +173,20 @@ fn tell_of_halves(draft: &mut Draft<'_>, all: bool) -> Result<()> {
     }
 }
 
+/// The values whose ranges are known. Encodings may leave out those of what is only moved.
+fn known(draft: &Draft<'_>, calibration: &Calibration) -> HashSet<String> {
+    let values = observed(draft).into_iter();
+    let mut known: HashSet<_> = values
+        .filter(|name| calibration.tensors.contains_key(name))
+        .collect();
+    for (_, node) in draft.nodes(0) {
+        if MOVES.contains(&node.op_type()) && known.contains(node.input(0)) {
+            known.extend(node.outputs().take(1).map(str::to_owned));
+        }
+    }
+    known
+}
+
 /// The inputs of nodes that are weights and biases of sites.
 fn own_inputs(site: &Site) -> impl Iterator<Item = (Place, usize)> + use<> {
     let place = site.node;
@@ -177,6 +197,8 @@ fn own_inputs(site: &Site) -> impl Iterator<Item = (Place, usize)> + use<> {
 struct Work<'c> {
     calibration: &'c Calibration,
     scheme: Scheme,
+    /// Whether encodings are asked for.
+    tells: bool,
     edits: Edits,
     /// Of every value that is in integers.
     params: HashMap<String, Params>,
@@ -198,7 +220,8 @@ impl Work<'_> {
         let Some(range) = range.filter(|_| self.known.contains(name)) else {
             return;
         };
-        let params = Params::of(usable(range), self.scheme);
+        let params = given::params(self.calibration, name, self.scheme);
+        let params = params.unwrap_or_else(|| Params::of(usable(range), self.scheme));
         let rounded = Activation::put(draft, &mut self.edits, (name, false), params, self.scheme);
         self.edits.readers(draft, name, &rounded.output);
         self.rounded.insert(name.to_owned(), rounded.output);
@@ -217,12 +240,46 @@ impl Work<'_> {
             }
             let output = match Role::of(node, at) {
                 Role::Wide => continue,
-                Role::Factor => constant::put(draft, weight, constant::whole(8), self.scheme)?,
+                Role::Factor => {
+                    self.told(draft, weight, &constant::whole(8))?;
+                    constant::put(draft, weight, constant::whole(8), self.scheme)?
+                }
                 Role::Bias => self.bias(draft, place, node, weight)?,
                 Role::Value => self.constant(draft, name, weight)?,
             };
             self.edits.input(place, at, &output);
             draft.release(weight);
+        }
+        Ok(())
+    }
+
+    /// Keeps the encoding of a constant, if encodings are asked for.
+    fn told(&self, draft: &mut Draft<'_>, weight: usize, spec: &AffineSpec) -> Result<()> {
+        if self.tells {
+            let grid = given::of_constant(draft, weight, spec)?;
+            let name = draft.graphs.weights[weight].name.to_owned();
+            draft.encodings.parameters.insert(name, grid);
+        }
+        Ok(())
+    }
+
+    /// Keeps the encodings of products' weights, and of all values that are no constants.
+    fn tell(&self, draft: &mut Draft<'_>, sites: &[Site]) -> Result<()> {
+        for site in sites {
+            let bits = self.scheme.bits_of(site);
+            self.told(draft, site.weight, &constant::channels(bits, site.axis))?;
+        }
+        let constants = self.constants.keys();
+        let constants: HashSet<_> = constants
+            .map(|weight| draft.graphs.weights[*weight].name)
+            .collect();
+        let values = self.params.iter().filter(|(name, _)| {
+            // Those of constants were kept when they were planned.
+            self.tells && !constants.contains(name.as_str())
+        });
+        for (name, params) in values {
+            let grid = given::of_params(*params, self.scheme);
+            draft.encodings.activations.insert(name.clone(), grid);
         }
         Ok(())
     }
@@ -234,7 +291,9 @@ impl Work<'_> {
             self.masked.extend(node.outputs().map(str::to_owned));
         }
         for (at, name) in node.outputs().enumerate() {
-            if let Some(params) = self.output_params(node, name) {
+            let moved = at == 0 && MOVES.contains(&node.op_type());
+            let moved = moved.then(|| self.params.get(node.input(0)).copied());
+            if let Some(params) = self.output_params(node, name, moved.flatten()) {
                 let output = (place, at);
                 Activation::replace(draft, &mut self.edits, output, name, params, self.scheme);
                 self.params.insert(name.to_owned(), params);
@@ -270,10 +329,15 @@ impl Work<'_> {
         }
     }
 
-    /// The parameters of what a node makes, if it is a float.
-    fn output_params(&self, node: &Node<'_>, name: &str) -> Option<Params> {
+    /// The parameters of what a node makes, if it is a float; `moved` are those of what it only moves.
+    fn output_params(&self, node: &Node<'_>, name: &str, moved: Option<Params>) -> Option<Params> {
         let range = self.calibration.tensors.get(name);
-        let range = range.filter(|_| self.known.contains(name))?;
+        let Some(range) = range.filter(|_| self.known.contains(name)) else {
+            return moved;
+        };
+        if let Some(params) = given::params(self.calibration, name, self.scheme) {
+            return Some(params);
+        }
         let wide = self.scheme.activation_bits > 8;
         let unit = Range {
             low: 0.0,
@@ -289,9 +353,7 @@ impl Work<'_> {
                 scale: 1.0 / 32_768.0,
                 zero: 1 << 15,
             },
-            op if MOVES.contains(&op) && self.params.contains_key(node.input(0)) => {
-                self.params[node.input(0)]
-            }
+            _ if moved.is_some() => return moved,
             _ => {
                 let seen = u64::from(self.masked.contains(name));
                 let range = TensorRange {
@@ -324,25 +386,26 @@ impl Work<'_> {
             ));
         }
         let extremes = observer.extremes();
-        let params = Params::of(
-            usable(&TensorRange {
-                low: extremes.low,
-                high: extremes.high,
-                ignored: observer.ignored().count,
-                ..TensorRange::default()
-            }),
-            self.scheme,
-        );
-        let short = info.elements() <= SHORT;
-        let output = match short || observer.ignored().count > 0 {
-            true => {
-                let values = constant::floats(&draft.model().read(&info.name)?);
-                constant::put_codes(draft, weight, &values, params, self.scheme)
+        let range = usable(&TensorRange {
+            low: extremes.low,
+            high: extremes.high,
+            ignored: observer.ignored().count,
+            ..TensorRange::default()
+        });
+        let params = given::params(self.calibration, name, self.scheme);
+        let params = params.unwrap_or_else(|| Params::of(range, self.scheme));
+        let short = info.elements() <= SHORT || observer.ignored().count > 0;
+        let output = if short && !draft.given.contains_key(&weight) {
+            let values = constant::floats(&draft.model().read(&info.name)?);
+            if self.tells {
+                let grid = given::of_params(params, self.scheme);
+                draft.encodings.parameters.insert(name.to_owned(), grid);
             }
-            false => {
-                let spec = constant::whole(self.scheme.activation_bits);
-                constant::put(draft, weight, spec, self.scheme)?
-            }
+            constant::put_codes(draft, weight, &values, params, self.scheme)
+        } else {
+            let spec = constant::whole(self.scheme.activation_bits);
+            self.told(draft, weight, &spec)?;
+            constant::put(draft, weight, spec, self.scheme)?
         };
         self.params.insert(name.to_owned(), params);
         self.constants.insert(weight, (output.clone(), params));
@@ -359,17 +422,17 @@ impl Work<'_> {
     ) -> Result<String> {
         let input = self.params.get(node.input(0)).map(|params| params.scale);
         let weight = draft.weight_at(place, 1);
-        let info = weight.and_then(|weight| draft.info(weight));
-        let scale = match (input, info) {
-            (Some(input), Some(info)) => {
-                let scales = constant::scales_of(draft.model(), info, &constant::whole(8))?;
-                scales.first().map(|scale| input * scale)
+        let scales: Vec<_> = match (input, weight) {
+            (Some(input), Some(weight)) => {
+                let scales = constant::scales_at(draft, weight, &constant::whole(8))?;
+                scales.iter().map(|scale| input * scale).collect()
             }
-            _ => None,
+            _ => Vec::new(),
         };
-        match scale {
-            Some(scale) => constant::put_bias(draft, bias, &[scale], self.scheme),
-            None => self.constant(draft, node.input(2), bias),
+        let channels = draft.info(bias).map(|info| info.elements());
+        match scales.len() == 1 || Some(scales.len()) == channels {
+            true => constant::put_bias(draft, bias, &scales, self.scheme),
+            false => self.constant(draft, node.input(2), bias),
         }
     }
 }

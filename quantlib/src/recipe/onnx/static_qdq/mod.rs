@@ -7,6 +7,7 @@ mod constant;
 mod device;
 mod edits;
 mod gelu;
+mod given;
 mod operators;
 mod rest;
 mod role;
@@ -61,8 +62,10 @@ impl Scheme {
 
     /// Before operator set 21, ONNX's own operators have no codes of 4 and 16 bits, but onnxruntime's.
     fn in_model(self, draft: &mut Draft<'_>) -> Self {
-        let narrow = self.activation_bits == 8 && self.weight_bits == 8;
-        if self.weight_bits < 8 {
+        let given = || draft.given.values().map(|grid| grid.bits);
+        let narrow =
+            self.activation_bits == 8 && self.weight_bits == 8 && given().all(|bits| bits == 8);
+        if self.weight_bits < 8 || given().any(|bits| bits < 8) {
             draft.need_ir(10);
         }
         if narrow || draft.opset() >= 21 {
@@ -134,6 +137,9 @@ pub(super) fn apply(draft: &mut Draft<'_>, wish: &OnnxQuantization, scheme: Sche
         ))
     })?;
     draft.need_ir(4);
+    if wish.format == OnnxFormat::Qdq {
+        given::take(draft, calibration)?;
+    }
     let scheme = scheme.in_model(draft);
     match (scheme.whole, wish.format) {
         (true, OnnxFormat::Qdq) => device::apply(draft, wish, scheme, calibration),
@@ -190,7 +196,8 @@ fn products(
             } else {
                 known.range()
             };
-            let params = Params::of(range, scheme);
+            let params = given::params(calibration, name, scheme).filter(|_| !two);
+            let params = params.unwrap_or_else(|| Params::of(range, scheme));
             let own = (&name[..], halves.contains(name));
             let activation = Activation::put(draft, &mut edits, own, params, scheme);
             if two {
