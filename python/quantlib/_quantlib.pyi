@@ -24,6 +24,7 @@ __all__ = [
     "dequantize",
     "edit_metadata",
     "extract_tensor",
+    "load_ranges",
     "matvec",
     "matvec_q8",
     "merge_model",
