@@ -208,8 +208,8 @@ pub(super) fn put_bias(
     Ok(put_dequantize(draft, name, &inputs, Some(0), scheme))
 }
 
-/// Adds planes whose elements are known.
-fn add_planes<const N: usize>(
+/// Adds planes whose elements are known. Their names.
+pub(super) fn add_planes<const N: usize>(
     draft: &mut Draft<'_>,
     name: &str,
     planes: [(&str, i64, Vec<usize>, Vec<u8>); N],

@@ -1,6 +1,6 @@
 //! Scales and offsets that are given or told: encodings, on their way into a model and out of it.
 
-use super::super::draft::{Draft, PlaneInfo};
+use super::super::draft::Draft;
 use super::Scheme;
 use super::activation::Params;
 use super::constant;
@@ -152,15 +152,7 @@ pub(super) fn stored(
         ("scale", data_type::FLOAT, scales.clone(), raw.collect()),
         ("zero_point", codes.data_type, scales, zeros),
     ];
-    let inputs = planes.map(|(ending, data_type, shape, raw): (_, _, _, Vec<u8>)| {
-        let plane = PlaneInfo {
-            name: draft.names.unique(&format!("{name}_{ending}")),
-            data_type,
-            shape,
-        };
-        draft.add_constant(0, &plane, &raw);
-        plane.name
-    });
+    let inputs = constant::add_planes(draft, name, planes);
     Ok(Some((inputs, axis)))
 }
 
