@@ -89,6 +89,23 @@ pub(crate) fn shape(shape: &[usize]) -> String {
     dims.join(" x ")
 }
 
+fn sizes(report: &Report) -> String {
+    let file = format!(
+        "{} ({} bytes)",
+        size::show(report.file_bytes),
+        report.file_bytes
+    );
+    // A model's constants may all be part of its graph.
+    if report.tensors.is_empty() {
+        return file;
+    }
+    format!(
+        "{file}, {:.2} bits per weight; the tensors took {} before",
+        report.bits_per_weight,
+        size::show(report.bytes_in),
+    )
+}
+
 fn summary(report: &Report) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -108,15 +125,10 @@ fn summary(report: &Report) -> String {
     if let Some(recipe) = &report.recipe {
         line("recipe", recipe.clone());
     }
-    line("tensors", types(report));
-    let weights = format!(
-        "{} ({} bytes), {:.2} bits per weight; the tensors took {} before",
-        size::show(report.file_bytes),
-        report.file_bytes,
-        report.bits_per_weight,
-        size::show(report.bytes_in),
-    );
-    line("size", weights);
+    if !report.tensors.is_empty() {
+        line("tensors", types(report));
+    }
+    line("size", sizes(report));
     if let (Some(seconds), Some(threads)) = (report.seconds, report.threads) {
         let plural = if threads == 1 { "" } else { "s" };
         line(
