@@ -13,7 +13,7 @@ use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
 use crate::parts::{Form, Origin};
-use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// What the sum of squares is multiplied with for the weights.
@@ -82,17 +82,17 @@ impl LaneFormat<32> for Iq4Nl {
         let scales = PerLane::of(l, &[lanes::fit_scale(l, &x, &weights)]);
         for (lane, block) in out.iter_mut().enumerate() {
             let [scale] = scales.lane(lane);
-            *block = Block::new(tile.x[lane], scale);
+            *block = Block::new(l.row(), tile.x[lane], scale);
         }
     }
 }
 
 impl Block {
     #[inline(always)]
-    fn new(x: &[f32; 32], scale: f32) -> Self {
+    fn new<S: Narrow>(s: S, x: &[f32; 32], scale: f32) -> Self {
         Self {
             scale: F16::from_f32(scale),
-            codes: pack_nearest(x, reciprocal(scale)),
+            codes: pack_nearest(s, x, reciprocal(scale)),
         }
     }
 }
@@ -105,7 +105,7 @@ fn decode<S: Sixteen>(s: S, block: &Block, y: &mut [f32; 32]) {
 
 fn encode_ref(x: &[f32; 32], importance: Option<&[f32; 32]>, block: &mut Block) {
     let weights = weigh(x, importance, sum_squares(x) * SIGMA2);
-    *block = Block::new(x, fit_scale_ref(x, &weights));
+    *block = Block::new(Portable, x, fit_scale_ref(x, &weights));
 }
 
 impl Small for Iq4Nl {

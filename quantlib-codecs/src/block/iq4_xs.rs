@@ -11,7 +11,7 @@ use super::packing::{pack_nibbles, two_sixteens, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
-use crate::simd::{Isa, Lanes, Sixteen, SixtyFour};
+use crate::simd::{Isa, Lanes, Narrow, Portable, Sixteen, SixtyFour};
 use bytemuck::{Pod, Zeroable};
 
 /// What the sum of squares is multiplied with for the weights.
@@ -74,14 +74,14 @@ impl LaneFormat<256> for Iq4Xs {
         }
         let scales = PerLane::of(l, &scales);
         for (lane, block) in out.iter_mut().enumerate() {
-            *block = Block::new(tile.x[lane], &scales.lane(lane));
+            *block = Block::new(l.row(), tile.x[lane], &scales.lane(lane));
         }
     }
 }
 
 impl Block {
     #[inline(always)]
-    fn new(x: &[f32; 256], scales: &[f32; 8]) -> Self {
+    fn new<S: Narrow>(s: S, x: &[f32; 256], scales: &[f32; 8]) -> Self {
         let (x, _) = x.as_chunks::<32>();
         // The group scale furthest from zero becomes -32, the end with the larger magnitude.
         let scale = -extreme(scales) / 32.0;
@@ -98,7 +98,7 @@ impl Block {
         };
         for (g, x) in x.iter().enumerate() {
             let scale = scale * (i32::from(codes[g]) - 32) as f32;
-            block.codes[g] = pack_nearest(x, reciprocal(scale));
+            block.codes[g] = pack_nearest(s, x, reciprocal(scale));
         }
         block
     }
@@ -133,7 +133,7 @@ fn encode_ref(whole: &[f32; 256], importance: Option<&[f32; 256]>, block: &mut B
         let weights = weigh(&x[g], importance.map(|w| &w[g]), sigma2);
         fit_scale_ref(&x[g], &weights)
     });
-    *block = Block::new(whole, &scales);
+    *block = Block::new(Portable, whole, &scales);
 }
 
 impl Super for Iq4Xs {

@@ -1,7 +1,8 @@
 //! The non-linear 4-bit table that IQ4_NL and IQ4_XS share, and their search for a scale.
 
-use super::number::{extreme, map};
-use super::packing::pack_nibbles;
+use super::number::extreme;
+use crate::simd::{Narrow, Steps};
+use bytemuck::cast_ref;
 
 /// The 16 values that a code stands for, in units of the scale.
 pub(super) const VALUES: [i8; 16] = [
@@ -9,7 +10,7 @@ pub(super) const VALUES: [i8; 16] = [
 ];
 
 /// Half way between neighbouring values; all of these are exact in f32.
-pub(super) const MIDPOINTS: [f32; 15] = {
+const MIDPOINTS: [f32; 15] = {
     let mut midpoints = [0.0; 15];
     let mut i = 0;
     while i < 15 {
@@ -25,8 +26,18 @@ pub(super) const EPS: f32 = 1e-15;
 /// How far the attempts of a search go to both sides.
 pub(super) const STEPS: i32 = 7;
 
+/// The value that is nearest to a number.
+pub(super) static NEAREST: Steps = Steps::new(&MIDPOINTS, &{
+    let mut values = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        values[i] = VALUES[i] as f32;
+        i += 1;
+    }
+    values
+});
+
 /// The code whose value is nearest to `x`, the upper one of two at the same distance.
-#[inline(always)]
 fn nearest_code(x: f32) -> u8 {
     let mut code = 15;
     for mid in MIDPOINTS {
@@ -37,8 +48,12 @@ fn nearest_code(x: f32) -> u8 {
 
 /// The codes of elements, packed, for the scale 1 / `inverse`.
 #[inline(always)]
-pub(super) fn pack_nearest(x: &[f32; 32], inverse: f32) -> [u8; 16] {
-    pack_nibbles(&map(x, |x| nearest_code(inverse * x)), 32)
+pub(super) fn pack_nearest<S: Narrow>(s: S, x: &[f32; 32], inverse: f32) -> [u8; 16] {
+    let inverse = s.splat(inverse);
+    let [low, high]: &[[f32; 16]; 2] = cast_ref(x);
+    let low = s.reached(s.mul(inverse, s.load(low)), &NEAREST);
+    let high = s.reached(s.mul(inverse, s.load(high)), &NEAREST);
+    s.nibbles(&low, &high)
 }
 
 /// The scale that fits 32 elements with the least weighted squared error, of 16 attempts.

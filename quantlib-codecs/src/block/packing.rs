@@ -56,13 +56,26 @@ fn take_bits<const BITS: u32>(bytes: &[u8], shift: u32, codes: &mut [u8]) {
 /// Packs 2-bit codes: of each 128 codes, those that are 32 apart share a byte, lowest bits first.
 #[inline(always)]
 pub(super) fn pack_crumbs(codes: &[u8; 256]) -> [u8; 64] {
-    let mut bytes = [0; 64];
-    for (i, codes) in codes.chunks_exact(32).enumerate() {
-        for (byte, code) in bytes[i / 4 * 32..].iter_mut().zip(codes) {
-            *byte |= (code & 3) << (i % 4 * 2);
+    let [first, second]: &[[[u8; 32]; 4]; 2] = bytemuck::cast_ref(codes);
+    bytemuck::cast([
+        gather_bits::<2, 4>(first, 0),
+        gather_bits::<2, 4>(second, 0),
+    ])
+}
+
+/// The `BITS` bits from `shift` on of every code: those that are 32 apart share a byte, lowest bits first.
+/// Eight codes at a time: left to itself, a compiler may choose the other loop, and collect the bytes
+/// one by one.
+#[inline(always)]
+fn gather_bits<const BITS: u32, const N: usize>(codes: &[[u8; 32]; N], shift: u32) -> [u64; 4] {
+    let mask = u64::MAX / 255 * ((1 << BITS) - 1);
+    let mut bytes = [0; 4];
+    for (i, codes) in codes.iter().enumerate() {
+        for (eight, codes) in bytes.iter_mut().zip(codes.as_chunks().0) {
+            *eight |= ((u64::from_le_bytes(*codes) >> shift) & mask) << (i as u32 * BITS);
         }
     }
-    bytes
+    bytes.map(u64::to_le)
 }
 
 /// The inverse of [`pack_crumbs`].
@@ -80,13 +93,7 @@ pub(super) fn unpack_crumbs<S: Sixteen>(s: S, bytes: &[u8; 64]) -> [u8; 256] {
 /// Packs one bit of every code: those that are 32 apart share a byte, lowest bit first.
 #[inline(always)]
 pub(super) fn pack_bits(codes: &[u8; 256], bit: u32) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    for (i, codes) in codes.chunks_exact(32).enumerate() {
-        for (byte, code) in bytes.iter_mut().zip(codes) {
-            *byte |= ((code >> bit) & 1) << i;
-        }
-    }
-    bytes
+    bytemuck::cast(gather_bits::<1, 8>(bytemuck::cast_ref(codes), bit))
 }
 
 /// The inverse of [`pack_bits`], with the bits moved to where they were.

@@ -26,6 +26,7 @@ impl<L: Vector> Lanes for Double<L> {
     type Single = L;
 
     const N: usize = 2 * L::N;
+    const NEARLY: f32 = L::NEARLY;
 
     #[inline(always)]
     fn row(self) -> L::Row {
@@ -42,6 +43,7 @@ impl<L: Vector> Lanes for Double<L> {
         fn sub(a: F, b: F) -> F;
         fn mul(a: F, b: F) -> F;
         fn div(a: F, b: F) -> F;
+        fn nearly_div(a: F, b: F) -> F;
         fn sqrt(a: F) -> F;
         fn abs(a: F) -> F;
         fn neg(a: F) -> F;

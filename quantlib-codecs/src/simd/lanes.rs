@@ -30,6 +30,10 @@ pub(crate) trait Lanes: Copy {
     /// The number of lanes, at most [`MAX_LANES`].
     const N: usize;
 
+    /// The largest relative error of [`nearly_div`](Self::nearly_div). More than 2^-23, so that what is
+    /// proved with it holds for numbers whose neighbours are closer than integers.
+    const NEARLY: f32 = 2e-7;
+
     fn row(self) -> Self::Row;
     fn single(self) -> Self::Single;
 
@@ -39,6 +43,12 @@ pub(crate) trait Lanes: Copy {
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
     fn sqrt(self, a: Self::F) -> Self::F;
+    /// About `a / b`, sooner: right but for [`NEARLY`](Self::NEARLY) of it, or infinite or NaN, if b is less
+    /// than 2^125. No result may come from it, since CPUs differ; but it can prove that a result is right.
+    #[inline(always)]
+    fn nearly_div(self, a: Self::F, b: Self::F) -> Self::F {
+        self.div(a, b)
+    }
     fn abs(self, a: Self::F) -> Self::F;
     fn neg(self, a: Self::F) -> Self::F;
     /// `if a > b { a } else { b }`: the operands' order matters for zeros of both signs and NaNs.

@@ -1,6 +1,7 @@
 //! From 16 neighbouring elements to bytes: what encoders do in their last pass.
 
 use super::Sixteen;
+use super::steps::Steps;
 
 /// As [`Sixteen`]: a value proves that the CPU has the instructions, and all methods are
 /// `#[inline(always)]`.
@@ -16,6 +17,8 @@ pub(crate) trait Narrow: Sixteen {
     fn truncated_bytes(self, a: Self::F) -> [u8; 16];
     /// How many of the thresholds are below `a`.
     fn count_below<const N: usize>(self, thresholds: &[Self::F; N], a: Self::F) -> [u8; 16];
+    /// How many of the thresholds `a` reaches. NaNs reach all.
+    fn reached(self, a: Self::F, steps: &Steps) -> [u8; 16];
     /// How many quarters of an octave magnitudes lie above `one`, a power of two: the next smaller integer,
     /// within `-128..=127`. Quarters of an octave are the same distance apart, as are floats; where
     /// numbers are not normal, there are no octaves.
@@ -102,6 +105,17 @@ impl Narrow for super::Portable {
         for threshold in thresholds {
             for ((count, threshold), a) in counts.iter_mut().zip(threshold).zip(a) {
                 *count += u8::from(*threshold < a);
+            }
+        }
+        counts
+    }
+
+    #[inline(always)]
+    fn reached(self, a: [f32; 16], steps: &Steps) -> [u8; 16] {
+        let mut counts = [15; 16];
+        for threshold in &steps.thresholds[..15] {
+            for (count, a) in counts.iter_mut().zip(a) {
+                *count -= u8::from(a < *threshold);
             }
         }
         counts

@@ -10,6 +10,8 @@ pub(crate) struct Steps {
     /// In order; the last one is never reached.
     pub(super) thresholds: [f32; 16],
     pub(super) values: [f32; 16],
+    /// The value after each, the last one twice.
+    pub(super) next: [f32; 16],
     /// For cell number n at n modulo 32: the threshold of the cell with the number of thresholds
     /// below it in the 4 lowest bits.
     pub(super) cells: [u32; 32],
@@ -24,6 +26,8 @@ impl Steps {
     pub(super) const PER_WIDTH: f32 = 1.0 / Self::WIDTH;
     /// How far from its cell's true edge a number may be taken for the neighbour cell's.
     const SLACK: f32 = 0.01;
+    /// Numbers beyond this and its opposite have no cells; no threshold may be there.
+    pub(super) const END: f32 = 135.0;
 
     /// Panics (at compile time) if a cell would have two thresholds or a threshold needs the bits
     /// that are used for counts.
@@ -31,12 +35,14 @@ impl Steps {
         let mut steps = Self {
             thresholds: [f32::MAX; 16],
             values: *values,
+            next: *values,
             cells: [0; 32],
             below: [0; 32],
         };
         let mut i = 0;
         while i < 15 {
-            assert!(thresholds[i].to_bits() & 15 == 0);
+            assert!(thresholds[i].to_bits() & 15 == 0 && thresholds[i].abs() < Self::END);
+            steps.next[i] = values[i + 1];
             steps.thresholds[i] = thresholds[i];
             i += 1;
         }
@@ -63,7 +69,7 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Isa, Kernel, Lanes, MAX_LANES};
+    use crate::simd::{Isa, Kernel, Lanes, MAX_LANES, Narrow, Sixteen};
 
     const THRESHOLDS: [f32; 15] = [
         -115.5, -93.5, -74.0, -57.0, -42.0, -28.5, -16.0, -4.5, 7.0, 19.0, 31.5, 45.5, 61.0, 79.0,
@@ -94,6 +100,12 @@ mod tests {
                 l.store(l.step(l.splat(x), &STEPS), &mut found);
                 assert_eq!(found[0], expected as f32, "{x}");
                 assert_eq!(found[L::N - 1], expected as f32, "{x}");
+                let s = l.row();
+                assert_eq!(s.reached(s.splat(x), &STEPS), [expected as u8; 16], "{x}");
+            }
+            let s = l.row();
+            for (x, expected) in [(f32::INFINITY, 15), (1e30, 15), (f32::NAN, 15), (-1e9, 0)] {
+                assert_eq!(s.reached(s.splat(x), &STEPS), [expected; 16], "{x}");
             }
         }
     }

@@ -14,9 +14,15 @@ pub(in crate::block) fn fit_groups_by_moves<L: Lanes>(
     blocks: &[&[f32; 256]; MAX_LANES],
     half: i32,
 ) -> Groups<L> {
+    const SIDE_BY_SIDE: usize = 2;
     let mut scales = [l.splat(0.0); 16];
-    for g in 0..16 {
-        scales[g] = fit_symmetric_by_moves::<L, 16>(l, &l.load(blocks, g * 16), half);
+    for first in (0..16).step_by(SIDE_BY_SIDE) {
+        let mut x = [[l.splat(0.0); 16]; SIDE_BY_SIDE];
+        for n in 0..SIDE_BY_SIDE {
+            x[n] = l.load(blocks, (first + n) * 16);
+        }
+        let fits = fit_symmetric_by_moves(l, &x, half);
+        scales[first..first + SIDE_BY_SIDE].copy_from_slice(&fits);
     }
     scales
 }

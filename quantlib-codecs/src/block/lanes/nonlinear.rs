@@ -1,21 +1,8 @@
 //! IQ4_NL and IQ4_XS in lanes: the search for a scale of the non-linear table.
 
-use super::number::{extreme, squares, sum_squares, weigh_important};
-use crate::block::nonlinear::{EPS, MIDPOINTS, STEPS, VALUES};
-use crate::simd::{Lanes, Steps};
-
-/// The value that is nearest to x, for x that the search can come to.
-static NEAREST: Steps = Steps::new(&MIDPOINTS, &VALUES_F32);
-
-const VALUES_F32: [f32; 16] = {
-    let mut values = [0.0; 16];
-    let mut i = 0;
-    while i < 16 {
-        values[i] = VALUES[i] as f32;
-        i += 1;
-    }
-    values
-};
+use super::number::{STEP, extreme, squares, sum_squares, weigh_important};
+use crate::block::nonlinear::{EPS, NEAREST, STEPS, VALUES};
+use crate::simd::Lanes;
 
 /// The weights of a group: x² without importance.
 #[inline(always)]
@@ -74,11 +61,13 @@ pub(in crate::block) fn fit_scale<L: Lanes>(l: L, x: &[L::F; 32], weights: &[L::
 #[inline(always)]
 fn correlate<L: Lanes>(l: L, x: &[L::F; 32], weights: &[L::F; 32], inverse: L::F) -> (L::F, L::F) {
     let [mut qx, mut qq] = [l.splat(0.0); 2];
-    for i in 0..32 {
-        let value = l.step(l.mul(inverse, x[i]), &NEAREST);
-        let weighted = l.mul(weights[i], value);
-        qx = l.add(qx, l.mul(weighted, x[i]));
-        qq = l.add(qq, l.mul(weighted, value));
+    for first in (0..32).step_by(STEP) {
+        for i in first..first + STEP {
+            let value = l.step(l.mul(inverse, x[i]), &NEAREST);
+            let weighted = l.mul(weights[i], value);
+            qx = l.add(qx, l.mul(weighted, x[i]));
+            qq = l.add(qq, l.mul(weighted, value));
+        }
     }
     (qx, qq)
 }

@@ -40,6 +40,8 @@ impl Lanes for Avx2 {
     type Single = Self;
 
     const N: usize = 8;
+    // 1.5 · 2^-12 of the reciprocal, and the rounding of the product.
+    const NEARLY: f32 = 3.8e-4;
 
     #[inline(always)]
     fn row(self) -> Self {
@@ -57,6 +59,7 @@ impl Lanes for Avx2 {
         fn sub(a: __m256, b: __m256) -> __m256, _mm256_sub_ps(a, b);
         fn mul(a: __m256, b: __m256) -> __m256, _mm256_mul_ps(a, b);
         fn div(a: __m256, b: __m256) -> __m256, _mm256_div_ps(a, b);
+        fn nearly_div(a: __m256, b: __m256) -> __m256, _mm256_mul_ps(a, _mm256_rcp_ps(b));
         fn sqrt(a: __m256) -> __m256, _mm256_sqrt_ps(a);
         fn abs(a: __m256) -> __m256, _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
         fn neg(a: __m256) -> __m256, _mm256_xor_ps(_mm256_set1_ps(-0.0), a);
@@ -207,10 +210,26 @@ fn least(a: __m256) -> __m256 {
     _mm256_min_ps(a, _mm256_permute_ps::<0xb1>(a))
 }
 
-/// Looks up the cell with two byte shuffles, one for each half of the table.
+/// The value at the number of thresholds that x reaches.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn step(x: __m256, steps: &Steps) -> __m256 {
+    look_up(&steps.values, reached_in_cell(x, steps))
+}
+
+/// How many thresholds any x reaches.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn reached(x: __m256, steps: &Steps) -> __m256i {
+    // A minimum with a NaN is its second operand.
+    let x = _mm256_min_ps(x, _mm256_set1_ps(Steps::END));
+    reached_in_cell(_mm256_max_ps(x, _mm256_set1_ps(-Steps::END)), steps)
+}
+
+/// Looks up the cell with two byte shuffles, one for each half of the table.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn reached_in_cell(x: __m256, steps: &Steps) -> __m256i {
     // The sum's lowest byte is the cell's number, counted from 0.
     let magic = _mm256_set1_ps(12_582_912.0 + 16.0);
     let cell = _mm256_fmadd_ps(x, _mm256_set1_ps(Steps::PER_WIDTH), magic);
@@ -224,7 +243,7 @@ fn step(x: __m256, steps: &Steps) -> __m256 {
     let below = _mm256_and_si256(_mm256_or_si256(first, second), _mm256_set1_epi32(15));
     let threshold = look_up(&steps.thresholds, below);
     let reached = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_LE_OQ>(threshold, x));
-    look_up(&steps.values, _mm256_sub_epi32(below, reached))
+    _mm256_sub_epi32(below, reached)
 }
 
 #[inline]

@@ -41,6 +41,8 @@ impl Lanes for Avx512 {
     type Single = Self;
 
     const N: usize = 16;
+    // 2^-14 of the reciprocal, and the rounding of the product.
+    const NEARLY: f32 = 6.2e-5;
 
     #[inline(always)]
     fn row(self) -> Self {
@@ -58,6 +60,7 @@ impl Lanes for Avx512 {
         fn sub(a: __m512, b: __m512) -> __m512, _mm512_sub_ps(a, b);
         fn mul(a: __m512, b: __m512) -> __m512, _mm512_mul_ps(a, b);
         fn div(a: __m512, b: __m512) -> __m512, _mm512_div_ps(a, b);
+        fn nearly_div(a: __m512, b: __m512) -> __m512, _mm512_mul_ps(a, _mm512_rcp14_ps(b));
         fn sqrt(a: __m512) -> __m512, _mm512_sqrt_ps(a);
         fn abs(a: __m512) -> __m512, _mm512_abs_ps(a);
         fn neg(a: __m512) -> __m512, _mm512_xor_ps(_mm512_set1_ps(-0.0), a);
@@ -234,26 +237,53 @@ fn least(a: __m512) -> __m512 {
     _mm512_min_ps(a, _mm512_permute_ps::<0xb1>(a))
 }
 
-/// Looks up the cell's entry, which is a threshold and a count.
+/// The value at the number of thresholds that x reaches.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn step(x: __m512, steps: &Steps) -> __m512 {
+    let (entry, reached) = cell(x, steps);
+    // SAFETY: the tables have 16 floats; the loads need no alignment.
+    let (values, next) = unsafe {
+        (
+            _mm512_loadu_ps(steps.values.as_ptr()),
+            _mm512_loadu_ps(steps.next.as_ptr()),
+        )
+    };
+    // A permutation reads the lowest 4 bits only.
+    let value = _mm512_permutexvar_ps(entry, values);
+    _mm512_mask_permutexvar_ps(value, reached, entry, next)
+}
+
+/// How many thresholds any x reaches.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn reached(x: __m512, steps: &Steps) -> __m512i {
+    // A minimum with a NaN is its second operand.
+    let x = _mm512_min_ps(x, _mm512_set1_ps(Steps::END));
+    let x = _mm512_max_ps(x, _mm512_set1_ps(-Steps::END));
+    let (entry, reached) = cell(x, steps);
+    let below = _mm512_and_si512(entry, _mm512_set1_epi32(15));
+    _mm512_mask_add_epi32(below, reached, below, _mm512_set1_epi32(1))
+}
+
+/// The entry of x's cell, which is a threshold and the number of those below, and whether x reaches it.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn cell(x: __m512, steps: &Steps) -> (__m512i, __mmask16) {
     // The sum's lowest 5 bits are the cell's number modulo 32, and the permutation reads no others.
     let magic = _mm512_set1_ps(12_582_912.0);
     let cell = _mm512_fmadd_ps(x, _mm512_set1_ps(Steps::PER_WIDTH), magic);
-    // SAFETY: the tables have twice 16 integers and 16 floats; the loads need no alignment.
-    let (first, second, values) = unsafe {
+    // SAFETY: the table has twice 16 integers; the loads need no alignment.
+    let (first, second) = unsafe {
         (
             _mm512_loadu_si512(steps.cells.as_ptr().cast()),
             _mm512_loadu_si512(steps.cells.as_ptr().add(16).cast()),
-            _mm512_loadu_ps(steps.values.as_ptr()),
         )
     };
     let entry = _mm512_permutex2var_epi32(first, _mm512_castps_si512(cell), second);
     let threshold = _mm512_andnot_si512(_mm512_set1_epi32(15), entry);
     let reached = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(_mm512_castsi512_ps(threshold), x);
-    let index = _mm512_mask_add_epi32(entry, reached, entry, _mm512_set1_epi32(1));
-    _mm512_permutexvar_ps(index, values)
+    (entry, reached)
 }
 
 /// The largest (or smallest) number of each row, in the rows' order: with a quarter of the shuffling

@@ -4,6 +4,7 @@ use super::sixteen::load;
 use super::{Avx2, Avx512, intrinsics};
 use crate::simd::Narrow;
 use crate::simd::narrow::{BELOW_QUARTERS, HALF, MAGIC, ROUNDED, ROUNDED_ZERO};
+use crate::simd::steps::Steps;
 use core::arch::x86_64::*;
 
 impl Narrow for Avx512 {
@@ -27,6 +28,12 @@ impl Narrow for Avx512 {
             }
             bytemuck::cast(_mm512_cvtepi32_epi8(counts))
         }
+    }
+
+    #[inline(always)]
+    fn reached(self, a: __m512, steps: &Steps) -> [u8; 16] {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe { bytemuck::cast(_mm512_cvtepi32_epi8(super::avx512::reached(a, steps))) }
     }
 
     #[inline(always)]
@@ -110,6 +117,15 @@ impl Narrow for Avx2 {
                 counts.1 = _mm256_sub_epi32(counts.1, _mm256_castps_si256(second));
             }
             lowest_bytes(counts.0, counts.1)
+        }
+    }
+
+    #[inline(always)]
+    fn reached(self, a: Self::F, steps: &Steps) -> [u8; 16] {
+        // SAFETY: `self` exists, so the CPU has the instructions.
+        unsafe {
+            let first = super::avx2::reached(a.0, steps);
+            lowest_bytes(first, super::avx2::reached(a.1, steps))
         }
     }
 
