@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 QUANTLIB = ROOT / "target" / "release" / "quantlib"
 LLAMA_QUANTIZE = ROOT / "tests" / "peers" / "llama_quantize.py"
 CHUNK = 1 << 20
+# Seconds of llama.cpp's in a row after which there are no more rounds.
+PATIENCE = 60
 
 EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 2048, 5632, 32, 4
 
@@ -121,6 +123,8 @@ def row(folder, source, recipe, threads, rounds):
         expected.unlink()
         copies.append(copy(source, folder / "copy", size))
         (folder / "copy").unlink()
+        if sum(theirs) > PATIENCE:
+            break
     ratio = statistics.median(a / b for a, b in zip(theirs, ours))
     copied = statistics.median(a / b[1] for a, b in zip(ours, copies))
     unsynced = statistics.median(a / b[0] for a, b in zip(ours, copies))

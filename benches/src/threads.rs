@@ -1,9 +1,11 @@
 //! How much several threads are worth: wall time of one against that of all.
+//! A row of mere arithmetic shows what of it is the machine's.
 
 use crate::codecs::options;
 use crate::data::{importance, normal};
 use crate::timing::{Effort, Middle, in_turn, wall_time};
 use quantlib::DType;
+use std::hint::black_box;
 
 const COLS: usize = 4096;
 const ROWS: usize = 1 << 12;
@@ -14,6 +16,8 @@ pub(crate) fn table(types: &[DType], effort: Effort) {
     print!("\n| 64 MiB of floats | one thread, M elements/s |");
     counts.iter().for_each(|n| print!(" {n} threads |"));
     println!("\n|---|---:|{}", "---:|".repeat(counts.len()));
+    // What the CPUs themselves give, if virtual ones share something.
+    row("additions in registers", &counts, &mut additions, effort);
     let x = normal(ROWS * COLS);
     let weights = importance(COLS);
     for &dtype in types {
@@ -36,6 +40,21 @@ pub(crate) fn table(types: &[DType], effort: Effort) {
             effort,
         );
     }
+}
+
+/// Adds up vectors of floats, a vector for each element, without touching memory.
+fn additions(threads: usize) {
+    let add = || {
+        let (mut sums, one) = ([0f32; 32], black_box(1.0));
+        for _ in 0..ROWS * COLS / threads {
+            sums.iter_mut().for_each(|sum| *sum += one);
+        }
+        black_box(sums);
+    };
+    std::thread::scope(|scope| {
+        (1..threads).for_each(|_| drop(scope.spawn(add)));
+        add();
+    });
 }
 
 /// 2, 4, 8… up to the number of CPUs.

@@ -7,7 +7,7 @@ use super::elements::look_up;
 use super::lanes::{self, LaneFormat, PerLane, Tile};
 use super::nonlinear::{VALUES, fit_scale_ref, pack_nearest};
 use super::number::{extreme, fill, map, nearest_int, reciprocal};
-use super::packing::{pack_nibbles, two_sixteens, unpack_nibbles};
+use super::packing::{two_sixteens, unpack_nibbles};
 use super::weights::{sum_squares, weigh};
 use crate::dtype::DType;
 use crate::numeric::F16;
@@ -93,7 +93,7 @@ impl Block {
         let mut block = Self {
             scale: F16::from_f32(scale),
             scales_high: high.fold(0, |high, code| (high << 2) | code).to_le_bytes(),
-            scales_low: pack_nibbles(&codes, 2),
+            scales_low: fill(|i| (codes[2 * i] & 15) | (codes[2 * i + 1] << 4)),
             codes: [[0; 16]; 8],
         };
         for (g, x) in x.iter().enumerate() {

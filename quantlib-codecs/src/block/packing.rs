@@ -1,7 +1,7 @@
 //! How codes are laid out in bytes, and 6-bit scales. What packs also has its inverse here.
 
 use super::dot::{two_five_bits, two_nibbles};
-use super::number::fill;
+use super::number::{fill, map};
 use super::thirty_two::Codes;
 use crate::dtype::DType;
 use crate::simd::{Narrow, Sixteen, SixtyFour};
@@ -56,7 +56,7 @@ fn take_bits<const BITS: u32>(bytes: &[u8], shift: u32, codes: &mut [u8]) {
 /// Packs 2-bit codes: of each 128 codes, those that are 32 apart share a byte, lowest bits first.
 #[inline(always)]
 pub(super) fn pack_crumbs(codes: &[u8; 256]) -> [u8; 64] {
-    let [first, second]: &[[[u8; 32]; 4]; 2] = bytemuck::cast_ref(codes);
+    let [first, second]: &[[[[u8; 8]; 4]; 4]; 2] = bytemuck::cast_ref(codes);
     bytemuck::cast([
         gather_bits::<2, 4>(first, 0),
         gather_bits::<2, 4>(second, 0),
@@ -67,15 +67,20 @@ pub(super) fn pack_crumbs(codes: &[u8; 256]) -> [u8; 64] {
 /// Eight codes at a time: left to itself, a compiler may choose the other loop, and collect the bytes
 /// one by one.
 #[inline(always)]
-fn gather_bits<const BITS: u32, const N: usize>(codes: &[[u8; 32]; N], shift: u32) -> [u64; 4] {
+#[allow(
+    clippy::needless_range_loop,
+    reason = "iterators are not sure to be inlined"
+)]
+fn gather_bits<const BITS: u32, const N: usize>(codes: &[[[u8; 8]; 4]; N], shift: u32) -> [u64; 4] {
     let mask = u64::MAX / 255 * ((1 << BITS) - 1);
     let mut bytes = [0; 4];
-    for (i, codes) in codes.iter().enumerate() {
-        for (eight, codes) in bytes.iter_mut().zip(codes.as_chunks().0) {
-            *eight |= ((u64::from_le_bytes(*codes) >> shift) & mask) << (i as u32 * BITS);
+    for i in 0..N {
+        for j in 0..4 {
+            let bits = (u64::from_le_bytes(codes[i][j]) >> shift) & mask;
+            bytes[j] |= bits << (i as u32 * BITS);
         }
     }
-    bytes.map(u64::to_le)
+    map(&bytes, |eight: u64| eight.to_le())
 }
 
 /// The inverse of [`pack_crumbs`].

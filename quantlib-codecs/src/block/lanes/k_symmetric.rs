@@ -1,6 +1,7 @@
 //! What Q3_K and Q6_K share in lanes.
 
-use super::symmetric::{fit_symmetric_by_moves, symmetric_codes};
+use super::moves::fit_symmetric_by_moves;
+use super::symmetric::symmetric_codes;
 use crate::block::search::{self, FoundCodes};
 use crate::simd::{Lanes, MAX_LANES, Portable};
 

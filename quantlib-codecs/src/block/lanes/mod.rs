@@ -13,6 +13,7 @@ mod header;
 mod iq1;
 mod k_affine;
 mod k_symmetric;
+mod moves;
 mod nonlinear;
 mod number;
 mod per_lane;
