@@ -11,11 +11,12 @@ rows. Prints Markdown. The error is that of the outputs, as a share of their sta
 
 import argparse
 import json
-import multiprocessing
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from processes import apart
 
 WORK = """
 import json, resource, subprocess, sys, time
@@ -92,15 +93,6 @@ def measure(what, model, out, count, wish):
     if done.returncode != 0:
         raise SystemExit(f"{what} failed: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def apart(function, *arguments):
-    """Calls in a process of its own: those that are measured would begin with the memory of this one."""
-    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode != 0:
-        raise SystemExit(f"{function.__name__} failed")
 
 
 def error(path, reference):

@@ -12,15 +12,12 @@ import argparse
 import filecmp
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
-import quantlib as ql
+from processes import apart, timed
 
 ROOT = Path(__file__).resolve().parents[1]
 QUANTLIB = ROOT / "target" / "release" / "quantlib"
@@ -34,6 +31,11 @@ EMBEDDING, FEED_FORWARD, HEADS, KV_HEADS = 2048, 5632, 32, 4
 
 def make_llama(path, layers, vocabulary):
     """A Llama of normally distributed f16 weights."""
+    # What is imported above counts as memory of the processes that are measured.
+    import numpy as np
+
+    import quantlib as ql
+
     rng = np.random.default_rng(1)
     kv = EMBEDDING * KV_HEADS // HEADS
     shapes = {
@@ -68,17 +70,6 @@ def make_llama(path, layers, vocabulary):
                 writer.add_tensor(f"blk.{layer}.{name}.weight", norm)
             for name, shape in shapes.items():
                 writer.add_tensor(f"blk.{layer}.{name}.weight", matrix(shape))
-
-
-def timed(command):
-    """Wall seconds and peak memory in MiB (ru_maxrss, which counts mapped pages) of a process."""
-    start = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        sys.exit(f"{command}: exit status {status}")
-    return seconds, usage.ru_maxrss / 1024
 
 
 def copy(source, target, size):
@@ -144,7 +135,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         folder = Path(folder)
         source = folder / "source.gguf"
-        make_llama(source, layers, vocabulary)
+        apart(make_llama, source, layers, vocabulary)
         size = source.stat().st_size
         print(f"\n| F16 GGUF of {size / 1e9:.2f} GB to | threads | llama.cpp | quantlib | ratio | of a copy (unsynced) |")
         print("|---|---:|---|---|---:|---:|")

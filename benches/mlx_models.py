@@ -13,19 +13,16 @@ Where mlx_lm takes more than half a minute, there is one round.
 import argparse
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import mlx.core as mx
+from processes import apart, timed
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKENIZER = ROOT / "tests" / "data" / "tiny-llama-2m"
@@ -87,24 +84,10 @@ def make(folder, layers, vocabulary):
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "pt"})
 
 
-def timed(command, out):
-    """Wall seconds, and peak memory in MiB (ru_maxrss) of a process that makes the folder `out`."""
+def convert(command, out):
+    """As `timed`, of a command that makes the folder `out`."""
     shutil.rmtree(out, ignore_errors=True)
-    # Nobody waits for what was written before.
-    os.sync()
-    start = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        sys.exit(f"{command}: exit status {status}")
-    return seconds, usage.ru_maxrss / 1024
-
-
-def apart(function, *arguments):
-    """Calls in a process of its own: those that are measured would begin with the memory of this one."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    return timed(command)
 
 
 def tensors(folder):
@@ -157,7 +140,7 @@ def row(quantlib, source, folder, recipe, rounds, start):
     runs = {"peer": [], 1: [], os.cpu_count(): []}
     for _ in range(rounds):
         for threads, found in runs.items():
-            found.append(timed(peer, theirs) if threads == "peer" else timed([*command, threads], ours))
+            found.append(convert(peer, theirs) if threads == "peer" else convert([*command, threads], ours))
             if threads != "peer" and apart(tensors, ours) != apart(tensors, theirs):
                 sys.exit(f"{recipe}: not the tensors of mlx_lm")
         if runs["peer"][0][0] > PATIENCE:
@@ -195,7 +178,7 @@ def main():
             "| MiB of mlx_lm | MiB | share | error of both |"
         )
         print("|---|---:|---|---|---:|---:|---:|---:|---:|")
-        start = statistics.median(timed([sys.executable, "-c", START], folder / "theirs")[0] for _ in range(rounds))
+        start = statistics.median(timed([sys.executable, "-c", START])[0] for _ in range(rounds))
         for recipe in options.recipes or (["mlx-4bit"] if options.quick else RECIPES):
             row(options.quantlib, source, folder, recipe, rounds, start)
         print(f"\nPython's start: {start:.2f} s.")

@@ -9,20 +9,17 @@ weights that both write are compared. The error is that of four rows of outputs,
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
+from processes import apart, timed
 
 WIDTH = 4096
 
@@ -69,25 +66,14 @@ def make(path, megabytes):
 
 
 def measure(command, out, runs):
-    """Seconds (the median), and the most memory in MiB. Nobody waits for what was written before."""
+    """Seconds (the median), and the most memory in MiB."""
     seconds, memory = [], 0
     for _ in range(runs):
         out.unlink(missing_ok=True)
-        os.sync()
-        start = time.perf_counter()
-        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds.append(time.perf_counter() - start)
-        assert status == 0, command
-        memory = max(memory, usage.ru_maxrss / 1024)
+        taken, peak = timed(command)
+        seconds.append(taken)
+        memory = max(memory, peak)
     return statistics.median(seconds), memory
-
-
-def apart(function, *arguments):
-    """Calls in a process of its own: those that are measured would begin with the memory of this one."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def constants(path):

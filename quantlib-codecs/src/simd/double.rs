@@ -26,7 +26,7 @@ impl<L: Vector> Lanes for Double<L> {
     type Single = L;
 
     const N: usize = 2 * L::N;
-    const NEARLY: f32 = L::NEARLY;
+    const NEARLY: Option<f32> = L::NEARLY;
 
     #[inline(always)]
     fn row(self) -> L::Row {

@@ -30,9 +30,9 @@ pub(crate) trait Lanes: Copy {
     /// The number of lanes, at most [`MAX_LANES`].
     const N: usize;
 
-    /// The largest relative error of [`nearly_div`](Self::nearly_div). More than 2^-23, so that what is
-    /// proved with it holds for numbers whose neighbours are closer than integers.
-    const NEARLY: f32 = 2e-7;
+    /// The largest relative error of [`nearly_div`](Self::nearly_div); `None` where division is as quick. More
+    /// than 2^-23, so that what is proved with it holds for numbers whose neighbours are closer than integers.
+    const NEARLY: Option<f32> = None;
 
     fn row(self) -> Self::Row;
     fn single(self) -> Self::Single;

@@ -151,28 +151,46 @@ impl<'a, L: Lanes, const LEN: usize, const N: usize> Moves<'a, L, LEN, N> {
     /// The codes for element `i` of each group that are best for the sums without it.
     #[inline(always)]
     fn best_codes(&self, l: L, i: usize, without: &[Sums<L>; N]) -> [L::F; N] {
-        let (low, high) = (-self.half, self.half - 1);
+        if let Some(error) = L::NEARLY {
+            let (codes, certain) = self.likely_codes(l, i, without, error);
+            if l.all(certain) {
+                return codes;
+            }
+        }
         let mut codes = [l.splat(0.0); N];
+        for n in 0..N {
+            let Sums { lx, l2 } = without[n];
+            let quotient = l.div(l.mul(self.x[n][i], l2), lx);
+            codes[n] = Exact::code(l, quotient, -self.half, self.half - 1);
+        }
+        codes
+    }
+
+    /// The same without division, and the lanes where they are certain.
+    #[inline(always)]
+    fn likely_codes(
+        &self,
+        l: L,
+        i: usize,
+        without: &[Sums<L>; N],
+        error: f32,
+    ) -> ([L::F; N], L::M) {
+        let (low, high) = (-self.half as f32, (self.half - 1) as f32);
+        let (low, high) = (l.splat(low), l.splat(high));
+        let mut codes = [low; N];
         let mut certain = self.small;
         for n in 0..N {
             let Sums { lx, l2 } = without[n];
             let quotient = l.nearly_div(l.mul(self.x[n][i], l2), lx);
             let code = l.sub(l.add(quotient, l.splat(MAGIC)), l.splat(MAGIC));
-            codes[n] = l.max(l.min(code, l.splat(high as f32)), l.splat(low as f32));
+            codes[n] = l.max(l.min(code, high), low);
             // So far from a tie that the true quotient is on the same side of it; false for NaNs, and for
             // numbers so large that their nearest integers wrap around.
-            let error = l.mul(l.abs(quotient), l.splat(L::NEARLY));
+            let error = l.mul(l.abs(quotient), l.splat(error));
             let distance = l.abs(l.sub(quotient, code));
             let clear = l.lt(distance, l.sub(l.splat(0.5), error));
             certain = l.and(certain, l.or(self.none[n], clear));
         }
-        if l.all(certain) {
-            return codes;
-        }
-        for n in 0..N {
-            let Sums { lx, l2 } = without[n];
-            codes[n] = Exact::code(l, l.div(l.mul(self.x[n][i], l2), lx), low, high);
-        }
-        codes
+        (codes, certain)
     }
 }

@@ -40,8 +40,6 @@ impl Lanes for Avx2 {
     type Single = Self;
 
     const N: usize = 8;
-    // 1.5 · 2^-12 of the reciprocal, and the rounding of the product.
-    const NEARLY: f32 = 3.8e-4;
 
     #[inline(always)]
     fn row(self) -> Self {
@@ -59,7 +57,6 @@ impl Lanes for Avx2 {
         fn sub(a: __m256, b: __m256) -> __m256, _mm256_sub_ps(a, b);
         fn mul(a: __m256, b: __m256) -> __m256, _mm256_mul_ps(a, b);
         fn div(a: __m256, b: __m256) -> __m256, _mm256_div_ps(a, b);
-        fn nearly_div(a: __m256, b: __m256) -> __m256, _mm256_mul_ps(a, _mm256_rcp_ps(b));
         fn sqrt(a: __m256) -> __m256, _mm256_sqrt_ps(a);
         fn abs(a: __m256) -> __m256, _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
         fn neg(a: __m256) -> __m256, _mm256_xor_ps(_mm256_set1_ps(-0.0), a);
