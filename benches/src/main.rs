@@ -37,6 +37,9 @@ const PARTS: &[&str] = &[
     "machine",
 ];
 
+/// Parts that take minutes.
+const LONG: &[&str] = &["memory", "bandwidth"];
+
 /// What the command line asks for.
 struct Wish {
     parts: Vec<String>,
@@ -67,8 +70,10 @@ impl Wish {
         })
     }
 
+    /// `--quick` leaves out what takes longer, unless it is named.
     fn has(&self, part: &str) -> bool {
-        self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
+        let usual = !(self.quick && LONG.contains(&part));
+        (self.parts.is_empty() && usual) || self.parts.iter().any(|wanted| wanted == part)
     }
 
     /// The types that were named, or else those of `usual`.
@@ -127,15 +132,16 @@ fn run(wish: &Wish) -> Result<(), String> {
         codecs(&best, &types).encode(Where::Memory);
         codecs(&best, &every).decode(Where::Memory);
     }
-    if wish.has("bandwidth") && !wish.quick {
+    if wish.has("bandwidth") {
         let decoded = wish.types(|dtype| ggml.can_decode(dtype));
         bandwidth::tables(&decoded, &wish.types(is_one_pass), wish.effort());
     }
     if wish.has("threads") {
-        threads::table(&wish.types(is_typical), wish.effort());
+        let types = wish.types(|dtype| is_typical(dtype) && (!wish.quick || is_one_pass(dtype)));
+        threads::table(&types, wish.effort());
     }
     if wish.has("matvec") {
-        matvec::tables(&every, wish.effort());
+        matvec::tables(&every, wish.quick, wish.effort());
     }
     #[cfg(feature = "candle")]
     if wish.has("candle") {

@@ -68,8 +68,9 @@ fn heading(what: &str, shape: [usize; 2], peers: &[&str]) {
 }
 
 /// Prints the tables.
-pub(crate) fn tables(types: &[DType], effort: Effort) {
-    for shape in SHAPES {
+pub(crate) fn tables(types: &[DType], quick: bool, effort: Effort) {
+    let shapes = if quick { &SHAPES[..1] } else { &SHAPES };
+    for &shape in shapes {
         floats(types, shape, effort);
         integers(types, shape, effort);
     }
