@@ -170,3 +170,42 @@ pub(crate) trait Lanes: Copy {
         (min, max)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Isa, Kernel};
+
+    struct Quotients;
+
+    impl Kernel for Quotients {
+        #[inline(always)]
+        fn run<L: Lanes>(self, l: L) {
+            let allowed = f64::from(L::NEARLY.unwrap_or(0.0));
+            for exponent in -148..125 {
+                for part in 0..400 {
+                    let b = (1.0 + part as f32 / 400.0) * 2f32.powi(exponent);
+                    let a = (1.7 - part as f32 / 300.0) * b;
+                    let mut found = [0.0; MAX_LANES];
+                    l.store(l.nearly_div(l.splat(a), l.splat(b)), &mut found);
+                    let exact = f64::from(a) / f64::from(b);
+                    let error = (f64::from(found[0]) - exact).abs();
+                    let rounding = exact.abs() * f64::from(f32::EPSILON) / 2.0;
+                    assert!(
+                        !found[0].is_finite() || error <= exact.abs() * allowed + rounding,
+                        "{a} / {b}: {}",
+                        found[0]
+                    );
+                    assert_eq!(found[0].to_bits(), found[L::N - 1].to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn quotients_are_as_near_as_promised() {
+        for isa in Isa::ALL.iter().filter(|isa| isa.is_available()) {
+            isa.run(Quotients);
+        }
+    }
+}
